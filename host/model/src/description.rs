@@ -1,0 +1,193 @@
+//! What a component says about itself, checked.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ActorType, ComponentName, InvalidName};
+
+/// The longest name of an action or a parameter, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+/// Actions in one actor type.
+const ACTIONS_MAX: usize = 1_024;
+/// Parameters of one action.
+const PARAMETERS_MAX: usize = 64;
+
+/// A component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentDescription {
+    /// What its revisions are numbered under.
+    pub name: String,
+    /// The tool that made it.
+    pub sdk: String,
+    /// What it can be.
+    pub actor_types: Vec<ActorTypeDescription>,
+}
+
+/// One actor type of a component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorTypeDescription {
+    /// What clients call it by.
+    pub name: String,
+    /// What clients may call.
+    pub actions: Vec<ActionDescription>,
+    /// How it is to be treated.
+    pub options: ActorTypeOptions,
+}
+
+/// One action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionDescription {
+    /// What it is called by.
+    pub name: String,
+    /// In order.
+    pub parameters: Vec<ParameterDescription>,
+    /// The result's type, in the words of the guest's language.
+    pub result: Option<String>,
+}
+
+/// One parameter of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterDescription {
+    /// For people.
+    pub name: String,
+    /// Its type, in the words of the guest's language.
+    pub type_name: String,
+    /// Whether a call may leave it out.
+    pub optional: bool,
+}
+
+/// How the host treats actors of a type; `None` is the host's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ActorTypeOptions {
+    /// How long an actor stays awake without work, in milliseconds.
+    pub sleep_after_ms: Option<u32>,
+    /// Whether it never sleeps for want of work.
+    pub no_sleep: bool,
+    /// How long an action may take, in milliseconds.
+    pub action_timeout_ms: Option<u32>,
+    /// How long a stop may take, in milliseconds.
+    pub stop_grace_ms: Option<u32>,
+}
+
+impl ActorTypeOptions {
+    /// A setting in milliseconds, or the default.
+    #[must_use]
+    pub fn or_default(setting_ms: Option<u32>, default: Duration) -> Duration {
+        setting_ms.map_or(default, |ms| Duration::from_millis(ms.into()))
+    }
+}
+
+/// Which rule a description breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadDescription {
+    /// A name that is not one.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// No actor type, or too many.
+    #[error("it has {found} actor types; 1 to {most} are allowed")]
+    TypeCount {
+        /// How many.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// Two things of one name.
+    #[error("it has two {what} named {name:?}")]
+    Twice {
+        /// What they are.
+        what: &'static str,
+        /// Their name.
+        name: String,
+    },
+    /// Too many actions or parameters, or a name of them that is empty or too long.
+    #[error("the actor type {0:?} has an action list over its bounds")]
+    Actions(String),
+}
+
+impl ComponentDescription {
+    /// Checks names, numbers and bounds.
+    ///
+    /// # Errors
+    ///
+    /// The first [`BadDescription`] found.
+    pub fn check(&self, types_max: usize) -> Result<(), BadDescription> {
+        ComponentName::new(&self.name)?;
+        let found = self.actor_types.len();
+        if found == 0 || found > types_max {
+            return Err(BadDescription::TypeCount { found, most: types_max });
+        }
+        all_differ("actor types", self.actor_types.iter().map(|t| t.name.as_str()))?;
+        self.actor_types.iter().try_for_each(ActorTypeDescription::check)
+    }
+}
+
+impl ActorTypeDescription {
+    fn check(&self) -> Result<(), BadDescription> {
+        ActorType::new(&self.name)?;
+        all_differ("actions", self.actions.iter().map(|action| action.name.as_str()))?;
+        let is_name = |name: &str| !name.is_empty() && name.len() <= NAME_BYTES_MAX;
+        let is_action = |action: &ActionDescription| {
+            is_name(&action.name)
+                && action.parameters.len() <= PARAMETERS_MAX
+                && action.parameters.iter().all(|parameter| is_name(&parameter.name))
+        };
+        if self.actions.len() > ACTIONS_MAX || !self.actions.iter().all(is_action) {
+            return Err(BadDescription::Actions(self.name.clone()));
+        }
+        Ok(())
+    }
+}
+
+fn all_differ<'a>(
+    what: &'static str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), BadDescription> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(BadDescription::Twice { what, name: name.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(types: &[&str], actions: &[&str]) -> ComponentDescription {
+        let action = |name: &&str| ActionDescription {
+            name: (*name).to_owned(),
+            parameters: Vec::new(),
+            result: None,
+        };
+        let actor_type = |name: &&str| ActorTypeDescription {
+            name: (*name).to_owned(),
+            actions: actions.iter().map(action).collect(),
+            options: ActorTypeOptions::default(),
+        };
+        ComponentDescription {
+            name: "c".into(),
+            sdk: String::new(),
+            actor_types: types.iter().map(actor_type).collect(),
+        }
+    }
+
+    #[test]
+    fn plain_descriptions_pass_and_broken_ones_do_not() {
+        assert_eq!(description(&["a", "b"], &["x", "g.y"]).check(2), Ok(()));
+        for (types, actions) in [
+            (&[][..], &[][..]),
+            (&["a", "b", "c"], &[]),
+            (&["a", "a"], &[]),
+            (&["a b"], &[]),
+            (&["a"], &["x", "x"]),
+            (&["a"], &[""]),
+        ] {
+            assert!(description(types, actions).check(2).is_err(), "{types:?} {actions:?}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The words everybody in the host shares: ids, errors, limits, time.
+//!
+//! No I/O, no async runtime, no engine: a crate that only needs to *name* things depends on this one
+//! and nothing else.
+
+mod call;
+mod description;
+mod error;
+mod id;
+mod key;
+mod limits;
+mod ports;
+mod time;
+
+pub use call::{ActorSpecifier, Target};
+pub use description::{
+    ActionDescription, ActorTypeDescription, ActorTypeOptions, BadDescription,
+    ComponentDescription, ParameterDescription,
+};
+pub use error::{ActorError, Code, codes};
+pub use id::{
+    ActorId, ActorName, ActorType, ComponentHash, ComponentName, Generation, Head, InvalidName,
+    Namespace, Revision,
+};
+pub use key::{ActorKey, InvalidKey};
+pub use limits::Limits;
+pub use ports::Outbound;
+pub use time::{Clock, Millis, SystemClock};

@@ -1,0 +1,113 @@
+//! Every bound of the host, with its unit, in one place.
+//!
+//! The binary fills this from flags, environment and file; see `greenroom serve --help` for what
+//! each is for an operator.
+
+use std::time::Duration;
+
+/// What may grow, and how far.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Activations in memory at once. Beyond it, the one idle longest goes to sleep first.
+    pub awake_max: usize,
+    /// How long a call waits for one of those places before it is refused.
+    pub awake_wait_max: Duration,
+    /// Calls that wait in one actor's mailbox; one more is refused.
+    pub mailbox_calls_max: usize,
+    /// Turns running at once inside one actor; further calls wait in the mailbox.
+    pub turns_max: usize,
+    /// Times a call is entered again when an activation ended before the call began.
+    pub reentries_max: u32,
+
+    /// How long an actor stays awake without work, where its type does not say.
+    pub sleep_after: Duration,
+    /// How long an action may take, where its type does not say.
+    pub action_timeout: Duration,
+    /// How long a stopping activation may take over what it began, where its type does not say.
+    pub stop_grace: Duration,
+    /// How long a guest's start (instantiate, create or wake) may take.
+    pub start_timeout: Duration,
+
+    /// Linear memory of one activation, in bytes.
+    pub guest_memory_bytes_max: usize,
+    /// Time that a guest may compute without giving control back.
+    pub guest_burst_max: Duration,
+    /// Bytes a guest may hand over in one host call, or take back from one.
+    pub guest_message_bytes_max: usize,
+    /// Resources, waits and subtasks that one guest may hold.
+    pub guest_handles_max: usize,
+    /// Output of a guest (stdout, stderr, last lines) kept for its crash report, in bytes.
+    pub guest_output_bytes_max: usize,
+    /// State of one actor, in bytes of CBOR.
+    pub state_bytes_max: usize,
+
+    /// An uploaded component, in bytes.
+    pub component_bytes_max: usize,
+    /// Actor types in one component.
+    pub component_types_max: usize,
+    /// How long a component may take to describe itself.
+    pub describe_timeout: Duration,
+
+    /// Connections that clients hold open at once.
+    pub connections_max: usize,
+    /// Head of one request (request line and headers), in bytes.
+    pub head_bytes_max: usize,
+    /// How long a client may take over a request's head, and idle between requests.
+    pub head_timeout: Duration,
+    /// How long a client may take over a request's body.
+    pub body_timeout: Duration,
+    /// How long a write to a client may make no progress.
+    pub write_timeout: Duration,
+    /// Body of an action call from outside, in bytes.
+    pub incoming_bytes_max: usize,
+    /// Answer of an action call to outside, in bytes.
+    pub outgoing_bytes_max: usize,
+    /// Input of a creation over REST, in bytes of CBOR.
+    pub input_bytes_max: usize,
+    /// Actors in one page of a listing.
+    pub page_actors_max: usize,
+
+    /// Names remembered by the directory, so that a call needs no look-up in the store.
+    pub directory_names_max: usize,
+    /// Commands waiting for the store's writer.
+    pub store_queue_max: usize,
+    /// How long a stopping host may take over everything.
+    pub shutdown_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            awake_max: 8_000,
+            awake_wait_max: Duration::from_secs(10),
+            mailbox_calls_max: 1_024,
+            turns_max: 1_024,
+            reentries_max: 8,
+            sleep_after: Duration::from_secs(30),
+            action_timeout: Duration::from_secs(60),
+            stop_grace: Duration::from_secs(15),
+            start_timeout: Duration::from_secs(30),
+            guest_memory_bytes_max: 64 << 20,
+            guest_burst_max: Duration::from_secs(5),
+            guest_message_bytes_max: 16 << 20,
+            guest_handles_max: 4_096,
+            guest_output_bytes_max: 8 << 10,
+            state_bytes_max: 8 << 20,
+            component_bytes_max: 64 << 20,
+            component_types_max: 256,
+            describe_timeout: Duration::from_secs(5),
+            connections_max: 10_000,
+            head_bytes_max: 64 << 10,
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            incoming_bytes_max: 64 << 10,
+            outgoing_bytes_max: 1 << 20,
+            input_bytes_max: 4 << 20,
+            page_actors_max: 100,
+            directory_names_max: 200_000,
+            store_queue_max: 32_768,
+            shutdown_max: Duration::from_secs(20),
+        }
+    }
+}

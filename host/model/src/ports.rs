@@ -1,0 +1,40 @@
+//! The calls that go up: traits that a lower layer calls and a higher one implements.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{ActorError, ActorId, ActorName, Namespace, Target};
+
+/// How a guest reaches other actors. The runtime calls it; placement implements it.
+#[async_trait]
+pub trait Outbound: Send + Sync + 'static {
+    /// Runs `action` with `args` (a CBOR array) on `target` and waits for its result (CBOR).
+    ///
+    /// Only actors of namespace `from` can be reached, by whatever kind of target. Dropping the
+    /// future does not stop an action that has begun.
+    ///
+    /// # Errors
+    ///
+    /// What the called action failed with, or why it could not run.
+    async fn call(
+        &self,
+        from: &Namespace,
+        target: Target,
+        action: String,
+        args: Bytes,
+    ) -> Result<Bytes, ActorError>;
+
+    /// Creates the actor of this name, with `input` (CBOR).
+    ///
+    /// # Errors
+    ///
+    /// `actor.duplicate_key` if there is one already.
+    async fn create(&self, name: ActorName, input: Option<Bytes>) -> Result<ActorId, ActorError>;
+
+    /// The id of `target`, which is created first if it says so.
+    ///
+    /// # Errors
+    ///
+    /// `actor.not_found` if there is no such actor in namespace `from`.
+    async fn resolve(&self, from: &Namespace, target: Target) -> Result<ActorId, ActorError>;
+}
