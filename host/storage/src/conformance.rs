@@ -1,0 +1,279 @@
+//! What every engine promises, as code. Each engine's tests run [`all`] on it.
+
+use bytes::Bytes;
+use greenroom_model::{
+    ActorId, ActorKey, ActorName, ActorType, ComponentHash, ComponentName, Generation, Head,
+    Millis, Namespace,
+};
+
+use crate::{
+    ActorRecord, Commit, Created, Error, ListQuery, NewActor, NewRevision, Opened, RevisionId,
+    Storage,
+};
+
+pub(crate) async fn all(storage: &dyn Storage) {
+    a_name_is_one_actor(storage).await;
+    namespaces_do_not_meet(storage).await;
+    listing_pages_through_everything_once(storage).await;
+    a_new_actor_has_its_input_until_it_has_committed(storage).await;
+    commits_build_on_each_other(storage).await;
+    an_older_generation_is_fenced(storage).await;
+    a_commit_on_an_old_head_is_fenced(storage).await;
+    a_commit_without_state_keeps_the_state(storage).await;
+    a_fenced_commit_does_not_disturb_its_neighbours(storage).await;
+    many_creations_of_one_name_make_one_actor(storage).await;
+    a_destroyed_actor_is_gone_and_its_name_is_free(storage).await;
+    revisions_are_numbered_and_the_same_bytes_are_not_new(storage).await;
+    a_type_belongs_to_one_component(storage).await;
+}
+
+/// For tests that open an engine again.
+pub(crate) async fn commit_one(storage: &dyn Storage) -> ActorRecord {
+    let actor = create(storage, "again", &["one"]).await.actor;
+    let opened = storage.open(actor.row).await.unwrap();
+    storage.commit(state(&actor, &opened, "kept")).await.unwrap();
+    actor
+}
+
+/// That what [`commit_one`] did is there, and fences what came before.
+pub(crate) async fn find_committed(storage: &dyn Storage, actor: ActorRecord) {
+    assert_eq!(storage.find(actor.id).await.unwrap(), Some(actor.clone()));
+    let opened = storage.open(actor.row).await.unwrap();
+    assert_eq!(opened.state, Some(Bytes::from("kept")));
+    assert_eq!((opened.generation, opened.head), (Generation(2), Head(1)));
+}
+
+fn name(namespace: &str, key: &[&str]) -> ActorName {
+    ActorName {
+        namespace: Namespace::new(namespace).unwrap(),
+        actor_type: ActorType::new("thing").unwrap(),
+        key: ActorKey::new(key).unwrap(),
+    }
+}
+
+async fn create(storage: &dyn Storage, namespace: &str, key: &[&str]) -> Created {
+    let new = NewActor {
+        id: ActorId::generate(),
+        name: name(namespace, key),
+        input: Some(Bytes::from("input")),
+        created_at: Millis(7),
+    };
+    storage.create(new).await.unwrap()
+}
+
+fn state(actor: &ActorRecord, opened: &Opened, state: &'static str) -> Commit {
+    Commit {
+        actor: actor.row,
+        generation: opened.generation,
+        head: opened.head,
+        revision: RevisionId(1),
+        state: Some(Bytes::from(state)),
+    }
+}
+
+async fn a_name_is_one_actor(storage: &dyn Storage) {
+    let first = create(storage, "name", &["a", "b/c", ""]).await;
+    assert!(first.is_new);
+    let second = create(storage, "name", &["a", "b/c", ""]).await;
+    assert!(!second.is_new);
+    assert_eq!(second.actor, first.actor);
+    let other = create(storage, "name", &["a"]).await;
+    assert!(other.is_new, "a prefix of a key is another key");
+
+    let found = storage.resolve(&first.actor.name).await.unwrap();
+    assert_eq!(found, Some(first.actor.clone()));
+    assert_eq!(storage.find(first.actor.id).await.unwrap(), Some(first.actor));
+    assert_eq!(storage.resolve(&name("name", &["missing"])).await.unwrap(), None);
+    assert_eq!(storage.find(ActorId::generate()).await.unwrap(), None);
+}
+
+async fn namespaces_do_not_meet(storage: &dyn Storage) {
+    let here = create(storage, "here", &["x"]).await;
+    let there = create(storage, "there", &["x"]).await;
+    assert!(here.is_new && there.is_new);
+    assert_ne!(here.actor.id, there.actor.id);
+}
+
+async fn listing_pages_through_everything_once(storage: &dyn Storage) {
+    let mut wanted = Vec::new();
+    for key in ["1", "2", "3", "4", "5"] {
+        wanted.push(create(storage, "list", &[key]).await.actor);
+    }
+    wanted.sort_by_key(|actor| actor.id);
+    let mut query = ListQuery {
+        namespace: Some(Namespace::new("list").unwrap()),
+        actor_type: Some(ActorType::new("thing").unwrap()),
+        after: None,
+        count_max: 2,
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = storage.list(query.clone()).await.unwrap();
+        assert!(page.actors.len() <= 2);
+        query.after = page.actors.last().map(|actor| actor.id);
+        seen.extend(page.actors);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(seen, wanted);
+    query.after = None;
+    query.actor_type = Some(ActorType::new("nothing").unwrap());
+    assert!(storage.list(query).await.unwrap().actors.is_empty());
+}
+
+async fn a_new_actor_has_its_input_until_it_has_committed(storage: &dyn Storage) {
+    let actor = create(storage, "input", &["x"]).await.actor;
+    for generation in 1..=2 {
+        let opened = storage.open(actor.row).await.unwrap();
+        assert_eq!(opened.generation, Generation(generation));
+        assert_eq!((opened.head, opened.state), (Head(0), None));
+        assert_eq!(opened.input, Some(Bytes::from("input")));
+    }
+    let opened = storage.open(actor.row).await.unwrap();
+    storage.commit(state(&actor, &opened, "made")).await.unwrap();
+    let opened = storage.open(actor.row).await.unwrap();
+    assert_eq!((opened.head, opened.input), (Head(1), None));
+    assert_eq!(opened.state, Some(Bytes::from("made")));
+    assert_eq!(opened.revision, Some(RevisionId(1)));
+}
+
+async fn commits_build_on_each_other(storage: &dyn Storage) {
+    let actor = create(storage, "chain", &["x"]).await.actor;
+    let mut opened = storage.open(actor.row).await.unwrap();
+    for written in ["one", "two", "three"] {
+        storage.commit(state(&actor, &opened, written)).await.unwrap();
+        opened.head.0 += 1;
+    }
+    let opened = storage.open(actor.row).await.unwrap();
+    assert_eq!((opened.head, opened.state), (Head(3), Some(Bytes::from("three"))));
+}
+
+async fn an_older_generation_is_fenced(storage: &dyn Storage) {
+    let actor = create(storage, "fence", &["x"]).await.actor;
+    let older = storage.open(actor.row).await.unwrap();
+    let newer = storage.open(actor.row).await.unwrap();
+    let refused = storage.commit(state(&actor, &older, "older")).await;
+    assert!(matches!(refused, Err(Error::Fenced)), "even before the newer has committed");
+    storage.commit(state(&actor, &newer, "newer")).await.unwrap();
+    let refused = storage.commit(state(&actor, &older, "older")).await;
+    assert!(matches!(refused, Err(Error::Fenced)));
+    let opened = storage.open(actor.row).await.unwrap();
+    assert_eq!(opened.state, Some(Bytes::from("newer")));
+}
+
+async fn a_commit_on_an_old_head_is_fenced(storage: &dyn Storage) {
+    let actor = create(storage, "head", &["x"]).await.actor;
+    let opened = storage.open(actor.row).await.unwrap();
+    storage.commit(state(&actor, &opened, "once")).await.unwrap();
+    let refused = storage.commit(state(&actor, &opened, "twice")).await;
+    assert!(matches!(refused, Err(Error::Fenced)));
+    let opened = storage.open(actor.row).await.unwrap();
+    assert_eq!(opened.state, Some(Bytes::from("once")));
+}
+
+async fn a_commit_without_state_keeps_the_state(storage: &dyn Storage) {
+    let actor = create(storage, "stateless", &["x"]).await.actor;
+    let mut opened = storage.open(actor.row).await.unwrap();
+    storage.commit(state(&actor, &opened, "kept")).await.unwrap();
+    opened.head.0 += 1;
+    let empty = Commit { state: None, ..state(&actor, &opened, "") };
+    storage.commit(empty).await.unwrap();
+    let opened = storage.open(actor.row).await.unwrap();
+    assert_eq!((opened.head, opened.state), (Head(2), Some(Bytes::from("kept"))));
+}
+
+async fn a_fenced_commit_does_not_disturb_its_neighbours(storage: &dyn Storage) {
+    let mut actors = Vec::new();
+    for key in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        let actor = create(storage, "neighbours", &[key]).await.actor;
+        let opened = storage.open(actor.row).await.unwrap();
+        actors.push((actor, opened));
+    }
+    for (_, opened) in actors.iter_mut().step_by(2) {
+        opened.generation.0 -= 1;
+    }
+    let commits = actors.iter().map(|(actor, opened)| storage.commit(state(actor, opened, "x")));
+    let kept = futures::future::join_all(commits).await;
+    for (index, kept) in kept.iter().enumerate() {
+        assert_eq!(kept.is_ok(), index % 2 == 1, "{index}: {kept:?}");
+    }
+}
+
+async fn many_creations_of_one_name_make_one_actor(storage: &dyn Storage) {
+    let all = (0..32).map(|_| create(storage, "race", &["x"]));
+    let all = futures::future::join_all(all).await;
+    assert_eq!(all.iter().filter(|created| created.is_new).count(), 1);
+    assert!(all.iter().all(|created| created.actor == all[0].actor));
+}
+
+async fn a_destroyed_actor_is_gone_and_its_name_is_free(storage: &dyn Storage) {
+    let actor = create(storage, "destroy", &["x"]).await.actor;
+    let opened = storage.open(actor.row).await.unwrap();
+    storage.commit(state(&actor, &opened, "old")).await.unwrap();
+    assert!(storage.destroy(actor.row).await.unwrap());
+    assert!(!storage.destroy(actor.row).await.unwrap());
+
+    assert_eq!(storage.find(actor.id).await.unwrap(), None);
+    assert_eq!(storage.resolve(&actor.name).await.unwrap(), None);
+    assert!(matches!(storage.open(actor.row).await, Err(Error::Gone)));
+    let late = Commit { head: Head(1), ..state(&actor, &opened, "late") };
+    assert!(matches!(storage.commit(late).await, Err(Error::Fenced)));
+
+    let next = create(storage, "destroy", &["x"]).await;
+    assert!(next.is_new);
+    assert_ne!((next.actor.id, next.actor.row), (actor.id, actor.row));
+    assert_eq!(storage.open(next.actor.row).await.unwrap().state, None);
+}
+
+fn revision(component: &str, bytes: &'static str, types: &[&str]) -> NewRevision {
+    let mut hash = [0; 32];
+    hash[..bytes.len()].copy_from_slice(bytes.as_bytes());
+    NewRevision {
+        component: ComponentName::new(component).unwrap(),
+        hash: ComponentHash(hash),
+        bytes: Bytes::from(bytes),
+        actor_types: types.iter().map(|name| ActorType::new(name).unwrap()).collect(),
+        description: format!("{{\"of\":\"{bytes}\"}}"),
+        created_at: Millis(9),
+    }
+}
+
+async fn revisions_are_numbered_and_the_same_bytes_are_not_new(storage: &dyn Storage) {
+    let first = storage.put_revision(revision("shop", "v1", &["cart"])).await.unwrap();
+    assert!(first.is_new);
+    assert_eq!(first.revision.number.0, 1);
+    let again = storage.put_revision(revision("shop", "v1", &["cart"])).await.unwrap();
+    assert!(!again.is_new);
+    assert_eq!(again.revision, first.revision);
+    let second = storage.put_revision(revision("shop", "v2", &["cart", "till"])).await.unwrap();
+    assert_eq!(second.revision.number.0, 2);
+    let back = storage.put_revision(revision("shop", "v1", &["cart"])).await.unwrap();
+    assert!(back.is_new, "only the current revision counts as the same");
+    assert_eq!(back.revision.number.0, 3);
+
+    let shop = ComponentName::new("shop").unwrap();
+    let history = storage.revisions(&shop).await.unwrap();
+    assert_eq!(history, [back.revision.clone(), second.revision, first.revision]);
+    let current = storage.current_revisions().await.unwrap();
+    assert!(current.contains(&back.revision));
+    assert_eq!(current.iter().filter(|r| r.component == shop).count(), 1);
+    let bytes = storage.component_bytes(back.revision.hash).await.unwrap();
+    assert_eq!(bytes, Some(Bytes::from("v1")));
+    assert_eq!(storage.component_bytes(ComponentHash([9; 32])).await.unwrap(), None);
+}
+
+async fn a_type_belongs_to_one_component(storage: &dyn Storage) {
+    storage.put_revision(revision("owner", "o1", &["owned", "free"])).await.unwrap();
+    let refused = storage.put_revision(revision("thief", "t1", &["mine", "owned"])).await;
+    let Err(Error::TypeTaken { actor_type, owner }) = refused else {
+        panic!("the type was taken: {refused:?}");
+    };
+    assert_eq!((actor_type.as_str(), owner.as_str()), ("owned", "owner"));
+    let thief = ComponentName::new("thief").unwrap();
+    assert!(storage.revisions(&thief).await.unwrap().is_empty(), "nothing has changed");
+
+    storage.put_revision(revision("owner", "o2", &["owned"])).await.unwrap();
+    let taken = storage.put_revision(revision("thief", "t2", &["mine", "free"])).await;
+    assert!(taken.is_ok(), "a type that its component gave up is free");
+}

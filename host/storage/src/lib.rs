@@ -1,0 +1,101 @@
+//! Where actors' data lives.
+//!
+//! An engine implements [`Storage`] once and gets the rest of the host for free. What it must promise is
+//! written as code in `conformance.rs`, which every engine's tests run:
+//! [`Sqlite`] is the embedded engine, [`Memory`] keeps nothing and is for tests.
+//!
+//! The traits are shaped for an engine that is shared by many hosts, too: everything is async, commits
+//! of many actors can share one round trip and one disk flush, and the one-writer rule (generation
+//! and head, compared inside the commit) needs nobody's clock.
+
+#[cfg(test)]
+mod conformance;
+mod error;
+mod memory;
+mod record;
+mod sqlite;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName};
+
+pub use error::{Error, Result};
+pub use memory::Memory;
+pub use record::{
+    ActorRecord, ActorRow, Commit, Created, ListQuery, NewActor, NewRevision, Opened, Page,
+    PutRevision, RevisionId, RevisionRecord,
+};
+pub use sqlite::Sqlite;
+
+/// An engine that keeps the data of many actors, and of the components they run on.
+pub trait Storage: Directory + Actors + Components {}
+
+impl<T: Directory + Actors + Components> Storage for T {}
+
+/// Which actors there are.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// The actor of this name.
+    async fn resolve(&self, name: &ActorName) -> Result<Option<ActorRecord>>;
+
+    /// The actor with this id.
+    async fn find(&self, id: ActorId) -> Result<Option<ActorRecord>>;
+
+    /// Creates the actor, unless there is one of its name already, which is returned then. Durable
+    /// when it returns.
+    async fn create(&self, actor: NewActor) -> Result<Created>;
+
+    /// One page of actors, oldest first.
+    async fn list(&self, query: ListQuery) -> Result<Page>;
+}
+
+/// The data of actors, each in the hands of its one activation.
+#[async_trait]
+pub trait Actors: Send + Sync + 'static {
+    /// Takes the actor over for a new activation and reads what it starts from.
+    ///
+    /// From here on, commits of every older generation fail: an activation that was cut off cannot
+    /// overwrite what its successor writes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] if the actor was destroyed.
+    async fn open(&self, actor: ActorRow) -> Result<Opened>;
+
+    /// Keeps everything in `commit`, or nothing of it. Durable when it returns.
+    ///
+    /// An actor has at most one commit under way; dropping the future does not take the commit back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] if a newer activation has opened the actor, the commit does not build on the
+    /// newest head, or the actor was destroyed; the activation must end without showing
+    /// anything.
+    async fn commit(&self, commit: Commit) -> Result<()>;
+
+    /// Removes the actor, its name and all its data. `false` if it was gone already. Durable when it
+    /// returns.
+    async fn destroy(&self, actor: ActorRow) -> Result<bool>;
+}
+
+/// The components that actors run on.
+#[async_trait]
+pub trait Components: Send + Sync + 'static {
+    /// Adds a revision and makes it the current one of its component, unless the current one has the same
+    /// bytes. Durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TypeTaken`] if one of its actor types belongs to another component; nothing has
+    /// changed then.
+    async fn put_revision(&self, revision: NewRevision) -> Result<PutRevision>;
+
+    /// The current revision of every component.
+    async fn current_revisions(&self) -> Result<Vec<RevisionRecord>>;
+
+    /// All revisions of a component, newest first.
+    async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>>;
+
+    /// The Wasm bytes with this hash.
+    async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>>;
+}

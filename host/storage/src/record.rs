@@ -1,0 +1,149 @@
+//! What goes into a store and comes out of it.
+
+use bytes::Bytes;
+use greenroom_model::{
+    ActorId, ActorName, ActorType, ComponentHash, ComponentName, Generation, Head, Millis,
+    Namespace, Revision,
+};
+
+/// The store's own number for an actor: small, for the path that every commit takes. Never used again
+/// after the actor is destroyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActorRow(pub i64);
+
+/// The store's own number for a revision of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RevisionId(pub i64);
+
+/// An actor, as the directory knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActorRecord {
+    /// Its number in this store.
+    pub row: ActorRow,
+    /// Its id.
+    pub id: ActorId,
+    /// Its name.
+    pub name: ActorName,
+    /// When it was created.
+    pub created_at: Millis,
+}
+
+/// An actor to be created.
+#[derive(Debug, Clone)]
+pub struct NewActor {
+    /// A fresh id.
+    pub id: ActorId,
+    /// Its name.
+    pub name: ActorName,
+    /// What its creation is given (CBOR).
+    pub input: Option<Bytes>,
+    /// Now.
+    pub created_at: Millis,
+}
+
+/// What became of a creation.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The actor of that name.
+    pub actor: ActorRecord,
+    /// Whether it came into being just now.
+    pub is_new: bool,
+}
+
+/// Which actors a listing is to show.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// Only of this namespace; `None` is all.
+    pub namespace: Option<Namespace>,
+    /// Only of this type.
+    pub actor_type: Option<ActorType>,
+    /// Only those after this one, which was the last of the page before.
+    pub after: Option<ActorId>,
+    /// At most so many.
+    pub count_max: usize,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The actors.
+    pub actors: Vec<ActorRecord>,
+    /// Whether there are more after the last of them.
+    pub has_more: bool,
+}
+
+/// What a new activation starts from.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The activation's generation: newer than every one before it.
+    pub generation: Generation,
+    /// What the activation's first commit builds on. 0: the actor has never committed, which means that
+    /// it has to be created first.
+    pub head: Head,
+    /// The state as last committed.
+    pub state: Option<Bytes>,
+    /// The revision that wrote it.
+    pub revision: Option<RevisionId>,
+    /// What its creation was given, while it has never committed.
+    pub input: Option<Bytes>,
+}
+
+/// Everything an actor changed since its last commit.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Whose.
+    pub actor: ActorRow,
+    /// The activation that commits.
+    pub generation: Generation,
+    /// The head that it builds on; the next is one more.
+    pub head: Head,
+    /// The revision whose code wrote this.
+    pub revision: RevisionId,
+    /// The new state, if it changed.
+    pub state: Option<Bytes>,
+}
+
+/// A revision to be added.
+#[derive(Debug, Clone)]
+pub struct NewRevision {
+    /// Its component.
+    pub component: ComponentName,
+    /// The hash of `bytes`.
+    pub hash: ComponentHash,
+    /// The Wasm.
+    pub bytes: Bytes,
+    /// Its actor types.
+    pub actor_types: Vec<ActorType>,
+    /// What it says of itself, as JSON; the store only keeps it.
+    pub description: String,
+    /// Now.
+    pub created_at: Millis,
+}
+
+/// A revision, as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionRecord {
+    /// Its number in this store.
+    pub id: RevisionId,
+    /// Its component.
+    pub component: ComponentName,
+    /// Its number within the component, from 1.
+    pub number: Revision,
+    /// The hash of its bytes.
+    pub hash: ComponentHash,
+    /// How many bytes.
+    pub size_bytes: u64,
+    /// What it says of itself, as JSON.
+    pub description: String,
+    /// When it was added.
+    pub created_at: Millis,
+}
+
+/// What became of a new revision.
+#[derive(Debug, Clone)]
+pub struct PutRevision {
+    /// The current revision of the component.
+    pub revision: RevisionRecord,
+    /// Whether it came into being just now; otherwise the same bytes were current already.
+    pub is_new: bool,
+}

@@ -1,0 +1,231 @@
+//! The embedded engine: one SQLite file for the host, in write-ahead mode, flushed on every commit.
+//!
+//! SQLite blocks, so it never meets the async side. Three threads own a connection each: the
+//! [`writer`] commits for many actors at once, the [`reader`] looks things up, the [`checkpoint`]er
+//! moves the log into the database beside the writer's path, where it used to cost a p99.
+
+mod checkpoint;
+mod reader;
+mod row;
+mod schema;
+mod writer;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::record::{
+    ActorRecord, ActorRow, Commit, Created, ListQuery, NewActor, NewRevision, Opened, Page,
+    PutRevision, RevisionRecord,
+};
+use crate::{Actors, Components, Directory, Error, Result};
+
+/// The engine, open. Dropping it waits for its threads; what was acknowledged is on disk before.
+#[derive(Debug)]
+pub struct Sqlite {
+    writer: Option<mpsc::Sender<writer::Command>>,
+    reader: Option<mpsc::Sender<reader::Command>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Told to stop by being dropped.
+    checkpoints: Option<std::sync::mpsc::Sender<()>>,
+    /// Held for as long as the database is open, so that no second process opens it.
+    _lock: File,
+}
+
+type Reply<T> = oneshot::Sender<Result<T>>;
+
+impl Sqlite {
+    /// Opens the database in `folder`, which is made if need be, and brings it to the newest format.
+    /// Blocks on the disk.
+    ///
+    /// At most `queue_max` commands wait for each of its threads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] if another process has it open, [`Error::Format`] if a newer release wrote it,
+    /// [`Error::Engine`] if the disk or the file is not in order.
+    pub fn open(folder: &Path, queue_max: usize) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(Error::engine)?;
+        let lock = File::create(folder.join("lock")).map_err(Error::engine)?;
+        lock.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => Error::InUse,
+            std::fs::TryLockError::Error(error) => Error::engine(error),
+        })?;
+        let path: Arc<Path> = folder.join("greenroom.sqlite").into();
+        let mut connection = connect(&path)?;
+        schema::migrate(&mut connection)?;
+
+        let (writer, commands) = mpsc::channel(queue_max);
+        let writes = spawn("store-writer", move || writer::run(connection, commands))?;
+        let connection = connect(&path)?;
+        let (reader, commands) = mpsc::channel(queue_max);
+        let reads = spawn("store-reader", move || reader::run(&connection, commands))?;
+        let connection = connect(&path)?;
+        let (checkpoints, stopped) = std::sync::mpsc::channel();
+        let moves = spawn("store-checkpoint", move || {
+            checkpoint::run(&connection, &path, &stopped);
+        })?;
+        Ok(Self {
+            writer: Some(writer),
+            reader: Some(reader),
+            threads: vec![writes, reads, moves],
+            checkpoints: Some(checkpoints),
+            _lock: lock,
+        })
+    }
+
+    async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> writer::Command) -> Result<T> {
+        send(self.writer.as_ref(), command).await
+    }
+
+    async fn read<T>(&self, command: impl FnOnce(Reply<T>) -> reader::Command) -> Result<T> {
+        send(self.reader.as_ref(), command).await
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // The threads end when nobody can send to them any more.
+        self.writer = None;
+        self.reader = None;
+        self.checkpoints = None;
+        for thread in self.threads.drain(..) {
+            // A panic in it has been reported by the panic hook.
+            _ = thread.join();
+        }
+    }
+}
+
+async fn send<C, T>(
+    thread: Option<&mpsc::Sender<C>>,
+    command: impl FnOnce(Reply<T>) -> C,
+) -> Result<T> {
+    let (reply, answer) = oneshot::channel();
+    let ended = || Error::Engine(anyhow::anyhow!("the store's thread has ended"));
+    let thread = thread.ok_or_else(ended)?;
+    thread.try_send(command(reply)).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+        mpsc::error::TrySendError::Closed(_) => ended(),
+    })?;
+    answer.await.unwrap_or_else(|_| Err(ended()))
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(run).map_err(Error::engine)
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path).map_err(Error::engine)?;
+    let set = || -> rusqlite::Result<()> {
+        connection.busy_timeout(std::time::Duration::from_secs(10))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "cache_size", -65_536)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(())
+    };
+    set().map_err(Error::engine)?;
+    Ok(connection)
+}
+
+#[async_trait]
+impl Directory for Sqlite {
+    async fn resolve(&self, name: &ActorName) -> Result<Option<ActorRecord>> {
+        let name = name.clone();
+        self.read(|reply| reader::Command::Resolve(name, reply)).await
+    }
+
+    async fn find(&self, id: ActorId) -> Result<Option<ActorRecord>> {
+        self.read(|reply| reader::Command::Find(id, reply)).await
+    }
+
+    async fn create(&self, actor: NewActor) -> Result<Created> {
+        self.write(|reply| writer::Command::Create(actor, reply)).await
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<Page> {
+        self.read(|reply| reader::Command::List(query, reply)).await
+    }
+}
+
+#[async_trait]
+impl Actors for Sqlite {
+    async fn open(&self, actor: ActorRow) -> Result<Opened> {
+        self.write(|reply| writer::Command::Open(actor, reply)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<()> {
+        self.write(|reply| writer::Command::Commit(commit, reply)).await
+    }
+
+    async fn destroy(&self, actor: ActorRow) -> Result<bool> {
+        self.write(|reply| writer::Command::Destroy(actor, reply)).await
+    }
+}
+
+#[async_trait]
+impl Components for Sqlite {
+    async fn put_revision(&self, revision: NewRevision) -> Result<PutRevision> {
+        self.write(|reply| writer::Command::PutRevision(revision, reply)).await
+    }
+
+    async fn current_revisions(&self) -> Result<Vec<RevisionRecord>> {
+        self.read(reader::Command::CurrentRevisions).await
+    }
+
+    async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>> {
+        let component = component.clone();
+        self.read(|reply| reader::Command::Revisions(component, reply)).await
+    }
+
+    async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {
+        self.read(|reply| reader::Command::ComponentBytes(hash, reply)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+
+    #[tokio::test]
+    async fn keeps_every_promise() {
+        let folder = tempfile::tempdir().unwrap();
+        conformance::all(&Sqlite::open(folder.path(), 1024).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_is_there_after_opening_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let actor = conformance::commit_one(&Sqlite::open(folder.path(), 64).unwrap()).await;
+        let again = Sqlite::open(folder.path(), 64).unwrap();
+        conformance::find_committed(&again, actor).await;
+    }
+
+    #[test]
+    fn a_second_opener_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let _open = Sqlite::open(folder.path(), 64).unwrap();
+        assert!(matches!(Sqlite::open(folder.path(), 64), Err(Error::InUse)));
+    }
+
+    #[test]
+    fn data_of_a_newer_release_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = connect(&folder.path().join("greenroom.sqlite")).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        let refused = Sqlite::open(folder.path(), 64);
+        assert!(matches!(refused, Err(Error::Format { found: 99, known: 1 })));
+    }
+}

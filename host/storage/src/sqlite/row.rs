@@ -1,0 +1,53 @@
+//! Between SQLite's columns and our types.
+
+use greenroom_model::{
+    ActorId, ActorKey, ActorName, ActorType, ComponentHash, ComponentName, Millis, Namespace,
+    Revision,
+};
+use rusqlite::types::{FromSqlError, Type};
+use rusqlite::{Error, Row};
+
+use crate::record::{ActorRecord, ActorRow, RevisionId, RevisionRecord};
+
+pub(super) const ACTOR_COLUMNS: &str = "row, id, namespace, type, key, created_ms";
+pub(super) const REVISION_COLUMNS: &str =
+    "id, component, number, hash, size_bytes, description, created_ms";
+
+/// Reads [`ACTOR_COLUMNS`].
+pub(super) fn actor(row: &Row<'_>) -> Result<ActorRecord, Error> {
+    let text = |column: usize| row.get_ref(column)?.as_str().map_err(Error::from);
+    Ok(ActorRecord {
+        row: ActorRow(row.get(0)?),
+        id: ActorId::from_u128(u128::from_be_bytes(row.get(1)?)),
+        name: ActorName {
+            namespace: parse(2, Namespace::new(text(2)?))?,
+            actor_type: parse(3, ActorType::new(text(3)?))?,
+            key: parse(4, ActorKey::from_serialized(text(4)?))?,
+        },
+        created_at: Millis(row.get(5)?),
+    })
+}
+
+/// Reads [`REVISION_COLUMNS`].
+pub(super) fn revision(row: &Row<'_>) -> Result<RevisionRecord, Error> {
+    Ok(RevisionRecord {
+        id: RevisionId(row.get(0)?),
+        component: parse(1, ComponentName::new(row.get_ref(1)?.as_str()?))?,
+        number: Revision(row.get(2)?),
+        hash: ComponentHash(row.get(3)?),
+        size_bytes: row.get(4)?,
+        description: row.get(5)?,
+        created_at: Millis(row.get(6)?),
+    })
+}
+
+/// Stored bytes are as untrusted as any others: what does not parse is an error of the engine.
+fn parse<T, E>(column: usize, parsed: Result<T, E>) -> Result<T, Error>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    parsed.map_err(|error| {
+        let error = FromSqlError::Other(Box::new(error));
+        Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+    })
+}

@@ -1,0 +1,288 @@
+//! The one thread that writes: it takes whatever waits, makes it one transaction, flushes once, and only
+//! then answers everybody (group commit).
+//!
+//! A commit that is fenced off changes nothing and does not disturb its neighbours in the transaction.
+//! A failure of SQLite itself takes the whole transaction back, and everybody in it is told.
+
+use bytes::Bytes;
+use greenroom_model::{Generation, Head, Revision};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::mpsc;
+use tracing::error;
+
+use super::row::{REVISION_COLUMNS, revision};
+use super::{Reply, reader};
+use crate::record::{
+    ActorRecord, ActorRow, Commit, Created, NewActor, NewRevision, Opened, PutRevision, RevisionId,
+    RevisionRecord,
+};
+use crate::{Error, Result};
+
+/// Commands in one transaction. With more, the first would wait for the last for too long.
+const BATCH_MAX: usize = 1_024;
+
+/// What can be written.
+#[derive(Debug)]
+pub(super) enum Command {
+    Create(NewActor, Reply<Created>),
+    Open(ActorRow, Reply<Opened>),
+    Commit(Commit, Reply<()>),
+    Destroy(ActorRow, Reply<bool>),
+    PutRevision(NewRevision, Reply<PutRevision>),
+}
+
+impl Command {
+    /// Whether the transaction must be on disk before this is answered.
+    ///
+    /// Opening need not: the data has one process, so an opening that a power cut takes back takes the
+    /// activation with it, and nothing else can have used its generation.
+    const fn needs_flush(&self) -> bool {
+        !matches!(self, Self::Open(..))
+    }
+
+    fn refuse(self, error: impl Fn() -> Error) {
+        // Whoever asked may have gone away, here and below.
+        match self {
+            Self::Create(_, reply) => _ = reply.send(Err(error())),
+            Self::Open(_, reply) => _ = reply.send(Err(error())),
+            Self::Commit(_, reply) => _ = reply.send(Err(error())),
+            Self::Destroy(_, reply) => _ = reply.send(Err(error())),
+            Self::PutRevision(_, reply) => _ = reply.send(Err(error())),
+        }
+    }
+}
+
+/// A command that has been carried out inside the transaction, waiting for its end.
+enum Done {
+    Create(Reply<Created>, Created),
+    Open(Reply<Opened>, Result<Opened>),
+    Commit(Reply<()>, Result<()>),
+    Destroy(Reply<bool>, bool),
+    PutRevision(Reply<PutRevision>, Result<PutRevision>),
+}
+
+impl Done {
+    fn answer(self) {
+        match self {
+            Self::Create(reply, created) => _ = reply.send(Ok(created)),
+            Self::Open(reply, opened) => _ = reply.send(opened),
+            Self::Commit(reply, committed) => _ = reply.send(committed),
+            Self::Destroy(reply, destroyed) => _ = reply.send(Ok(destroyed)),
+            Self::PutRevision(reply, put) => _ = reply.send(put),
+        }
+    }
+
+    fn refuse(self, error: impl Fn() -> Error) {
+        match self {
+            Self::Create(reply, _) => _ = reply.send(Err(error())),
+            Self::Open(reply, _) => _ = reply.send(Err(error())),
+            Self::Commit(reply, _) => _ = reply.send(Err(error())),
+            Self::Destroy(reply, _) => _ = reply.send(Err(error())),
+            Self::PutRevision(reply, _) => _ = reply.send(Err(error())),
+        }
+    }
+}
+
+/// Serves commands until nobody can send any more.
+pub(super) fn run(mut connection: Connection, mut commands: mpsc::Receiver<Command>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut done = Vec::with_capacity(BATCH_MAX);
+    while commands.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+        match write(&mut connection, &mut batch, &mut done) {
+            Ok(()) => done.drain(..).for_each(Done::answer),
+            Err(failed) => {
+                error!(error = %failed, commands = batch.len() + done.len(), "a transaction failed");
+                let told = || Error::Engine(anyhow::anyhow!("the transaction failed: {failed}"));
+                done.drain(..).for_each(|done| done.refuse(told));
+                batch.drain(..).for_each(|command| command.refuse(told));
+            }
+        }
+    }
+}
+
+/// Moves commands from `batch` to `done`; on error, all of both have had no effect.
+fn write(
+    connection: &mut Connection,
+    batch: &mut Vec<Command>,
+    done: &mut Vec<Done>,
+) -> rusqlite::Result<()> {
+    let needs_flush = batch.iter().any(Command::needs_flush);
+    let synchronous = if needs_flush { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // First come, first served; popping from the end is what leaves the rest in place on failure.
+    batch.reverse();
+    while let Some(command) = batch.pop() {
+        match carry_out(&transaction, &command) {
+            Ok(result) => done.push(result.with_reply(command)),
+            Err(error) => {
+                batch.push(command);
+                return Err(error);
+            }
+        }
+    }
+    transaction.commit()
+}
+
+/// What a command came to, before it is joined with whom to tell.
+enum Outcome {
+    Created(Created),
+    Opened(Result<Opened>),
+    Committed(Result<()>),
+    Destroyed(bool),
+    Put(Result<PutRevision>),
+}
+
+impl Outcome {
+    fn with_reply(self, command: Command) -> Done {
+        match (self, command) {
+            (Self::Created(created), Command::Create(_, reply)) => Done::Create(reply, created),
+            (Self::Opened(opened), Command::Open(_, reply)) => Done::Open(reply, opened),
+            (Self::Committed(kept), Command::Commit(_, reply)) => Done::Commit(reply, kept),
+            (Self::Destroyed(gone), Command::Destroy(_, reply)) => Done::Destroy(reply, gone),
+            (Self::Put(put), Command::PutRevision(_, reply)) => Done::PutRevision(reply, put),
+            _ => unreachable!("`carry_out` gives each command its own outcome"),
+        }
+    }
+}
+
+fn carry_out(connection: &Connection, command: &Command) -> rusqlite::Result<Outcome> {
+    Ok(match command {
+        Command::Create(new, _) => Outcome::Created(create(connection, new)?),
+        Command::Open(actor, _) => Outcome::Opened(open(connection, *actor)?),
+        Command::Commit(new, _) => Outcome::Committed(commit(connection, new)?),
+        Command::Destroy(actor, _) => Outcome::Destroyed(destroy(connection, *actor)?),
+        Command::PutRevision(new, _) => Outcome::Put(put_revision(connection, new)?),
+    })
+}
+
+fn create(connection: &Connection, new: &NewActor) -> rusqlite::Result<Created> {
+    if let Some(actor) = reader::resolve(connection, &new.name)? {
+        return Ok(Created { actor, is_new: false });
+    }
+    let name = &new.name;
+    let sql = "INSERT INTO actors (id, namespace, type, key, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection.prepare_cached(sql)?.execute(params![
+        new.id.as_u128().to_be_bytes(),
+        name.namespace.as_str(),
+        name.actor_type.as_str(),
+        name.key.as_serialized(),
+        new.created_at.0,
+    ])?;
+    let row = ActorRow(connection.last_insert_rowid());
+    let sql = "INSERT INTO actor_data (row, generation, head, input) VALUES (?1, 0, 0, ?2)";
+    connection.prepare_cached(sql)?.execute(params![row.0, new.input.as_deref()])?;
+    let (id, name, created_at) = (new.id, new.name.clone(), new.created_at);
+    Ok(Created { actor: ActorRecord { row, id, name, created_at }, is_new: true })
+}
+
+fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Result<Opened>> {
+    let sql = "UPDATE actor_data SET generation = generation + 1 WHERE row = ?1
+               RETURNING generation, head, state, revision, input";
+    let bytes = |bytes: Option<Vec<u8>>| bytes.map(Bytes::from);
+    let opened = connection.prepare_cached(sql)?.query_row([actor.0], |row| {
+        Ok(Opened {
+            generation: Generation(row.get(0)?),
+            head: Head(row.get(1)?),
+            state: bytes(row.get(2)?),
+            revision: row.get::<_, Option<i64>>(3)?.map(RevisionId),
+            input: bytes(row.get(4)?),
+        })
+    });
+    Ok(opened.optional()?.ok_or(Error::Gone))
+}
+
+/// The one-writer rule is the `WHERE`: no row matches a commit that is not the newest.
+fn commit(connection: &Connection, new: &Commit) -> rusqlite::Result<Result<()>> {
+    let Commit { actor, generation, head, revision, state } = new;
+    let changed = match state {
+        Some(state) => {
+            let sql = "UPDATE actor_data SET head = head + 1, input = NULL, revision = ?4, state = ?5
+                       WHERE row = ?1 AND generation = ?2 AND head = ?3";
+            let values = params![actor.0, generation.0, head.0, revision.0, &state[..]];
+            connection.prepare_cached(sql)?.execute(values)?
+        }
+        None => {
+            let sql = "UPDATE actor_data SET head = head + 1, input = NULL
+                       WHERE row = ?1 AND generation = ?2 AND head = ?3";
+            let values = params![actor.0, generation.0, head.0];
+            connection.prepare_cached(sql)?.execute(values)?
+        }
+    };
+    Ok(if changed == 1 { Ok(()) } else { Err(Error::Fenced) })
+}
+
+fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
+    connection.prepare_cached("DELETE FROM actor_data WHERE row = ?1")?.execute([actor.0])?;
+    let gone = connection.prepare_cached("DELETE FROM actors WHERE row = ?1")?.execute([actor.0])?;
+    Ok(gone == 1)
+}
+
+fn put_revision(
+    connection: &Connection,
+    new: &NewRevision,
+) -> rusqlite::Result<Result<PutRevision>> {
+    let component = new.component.as_str();
+    for actor_type in &new.actor_types {
+        let sql = "SELECT component FROM actor_types WHERE type = ?1 AND component <> ?2";
+        let owner: Option<String> = connection
+            .prepare_cached(sql)?
+            .query_row([actor_type.as_str(), component], |row| row.get(0))
+            .optional()?;
+        if let Some(owner) = owner {
+            let Ok(owner) = greenroom_model::ComponentName::new(&owner) else { continue };
+            return Ok(Err(Error::TypeTaken { actor_type: actor_type.clone(), owner }));
+        }
+    }
+    let current = current_revision(connection, component)?;
+    if let Some(revision) = current.as_ref().filter(|current| current.hash == new.hash) {
+        return Ok(Ok(PutRevision { revision: revision.clone(), is_new: false }));
+    }
+    let number = current.map_or(1, |current| current.number.0 + 1);
+    insert_revision(connection, new, number)?;
+    let revision = RevisionRecord {
+        id: RevisionId(connection.last_insert_rowid()),
+        component: new.component.clone(),
+        number: Revision(number),
+        hash: new.hash,
+        size_bytes: new.bytes.len() as u64,
+        description: new.description.clone(),
+        created_at: new.created_at,
+    };
+    let sql = "INSERT OR IGNORE INTO component_bytes (hash, bytes) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute(params![new.hash.0, &new.bytes[..]])?;
+    connection.execute("DELETE FROM actor_types WHERE component = ?1", [component])?;
+    for actor_type in &new.actor_types {
+        let sql = "INSERT INTO actor_types (type, component) VALUES (?1, ?2)";
+        connection.prepare_cached(sql)?.execute([actor_type.as_str(), component])?;
+    }
+    Ok(Ok(PutRevision { revision, is_new: true }))
+}
+
+fn current_revision(
+    connection: &Connection,
+    component: &str,
+) -> rusqlite::Result<Option<RevisionRecord>> {
+    let sql = format!(
+        "SELECT {REVISION_COLUMNS} FROM revisions WHERE component = ?1 ORDER BY number DESC LIMIT 1"
+    );
+    connection.prepare_cached(&sql)?.query_row([component], revision).optional()
+}
+
+fn insert_revision(
+    connection: &Connection,
+    new: &NewRevision,
+    number: u32,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO revisions (component, number, hash, size_bytes, description, created_ms)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    connection.prepare_cached(sql)?.execute(params![
+        new.component.as_str(),
+        number,
+        new.hash.0,
+        new.bytes.len() as u64,
+        new.description,
+        new.created_at.0,
+    ])?;
+    Ok(())
+}
