@@ -1,0 +1,14 @@
+//! Generated from `wit/`; only this crate touches it.
+#![allow(missing_docs, unreachable_pub, reason = "generated; documented in wit/")]
+#![allow(clippy::all, reason = "generated")]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "actor",
+    imports: { default: trappable },
+    exports: { default: async | store },
+    with: {
+        "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
+    },
+    require_store_data_send: true,
+});

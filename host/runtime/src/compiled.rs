@@ -1,0 +1,243 @@
+//! From uploaded bytes to something that instances are made of.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use greenroom_model::{
+    ActionDescription, ActorError, ActorId, ActorKey, ActorName, ActorType, ActorTypeDescription,
+    ActorTypeOptions, ComponentDescription, ComponentHash, Namespace, Outbound,
+    ParameterDescription, Target,
+};
+use sha2::{Digest, Sha256};
+use tracing::warn;
+use wasmtime::component::Component;
+
+use crate::bindings::ActorPre;
+use crate::bindings::exports::greenroom::actor::description as wit;
+use crate::crash::Crash;
+use crate::ctx::Ctx;
+use crate::engine::{Engine, MEMORIES_MAX};
+use crate::guest::Identity;
+use crate::instance::{Instance, Setup};
+
+/// What a component may import, by the start of the import's name.
+const GRANTED: &[&str] =
+    &["greenroom:actor/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/"];
+
+/// Why an upload is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Not a component at all.
+    #[error("it is not a WebAssembly component: {0}")]
+    Invalid(String),
+    /// It lacks an export, or has one of another type, or wants an import of another type.
+    #[error("it is not an actor of greenroom:actor@0.1.0: {0}")]
+    WrongWorld(String),
+    /// It imports what actors are not given.
+    #[error("it imports {0}, which actors are not given")]
+    NotGranted(String),
+    /// It needs more than one actor may have, before it has done anything.
+    #[error("it needs {0}")]
+    TooLarge(String),
+    /// It cannot describe itself, or not within the rules.
+    #[error("its description of itself is no good: {0}")]
+    BadDescription(String),
+}
+
+/// A component, compiled and linked. Cheap to clone.
+#[derive(Clone)]
+pub struct Compiled {
+    pre: ActorPre<Ctx>,
+    hash: ComponentHash,
+}
+
+impl Compiled {
+    pub(crate) const fn pre(&self) -> &ActorPre<Ctx> {
+        &self.pre
+    }
+
+    /// The hash of the bytes it was compiled from.
+    #[must_use]
+    pub const fn hash(&self) -> ComponentHash {
+        self.hash
+    }
+}
+
+impl Engine {
+    /// The hash by which a component's bytes are known.
+    #[must_use]
+    pub fn hash(bytes: &[u8]) -> ComponentHash {
+        ComponentHash(Sha256::digest(bytes).into())
+    }
+
+    /// Loads the component from the cache, or compiles `bytes` and keeps the result there.
+    ///
+    /// Takes CPU seconds on every core for a large component.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], if it is not a component that can be an actor here.
+    pub async fn compile(&self, bytes: Bytes) -> Result<Compiled, Refused> {
+        let engine = self.clone();
+        let compiling = tokio::task::spawn_blocking(move || engine.compile_blocking(&bytes));
+        // A panic in the compiler is a fault of the component as far as anybody can tell.
+        compiling.await.unwrap_or_else(|e| Err(Refused::Invalid(e.to_string())))
+    }
+
+    fn compile_blocking(&self, bytes: &[u8]) -> Result<Compiled, Refused> {
+        let hash = Self::hash(bytes);
+        let component = match self.cache().load(self.wasmtime(), hash) {
+            Some(component) => component,
+            None => self.compile_anew(bytes, hash)?,
+        };
+        self.check_imports(&component)?;
+        self.check_size(&component)?;
+        let wrong_world = |error: wasmtime::Error| Refused::WrongWorld(format!("{error:#}"));
+        let pre = self.linker().instantiate_pre(&component).map_err(wrong_world)?;
+        let pre = ActorPre::new(pre).map_err(wrong_world)?;
+        Ok(Compiled { pre, hash })
+    }
+
+    fn compile_anew(&self, bytes: &[u8], hash: ComponentHash) -> Result<Component, Refused> {
+        if !wasmparser::Parser::is_component(bytes) {
+            let what = if wasmparser::Parser::is_core_wasm(bytes) {
+                "it is a core module; build it for wasm32-wasip2"
+            } else {
+                "it does not begin as WebAssembly does"
+            };
+            return Err(Refused::Invalid(what.to_owned()));
+        }
+        let invalid = |error: wasmtime::Error| Refused::Invalid(format!("{error:#}"));
+        let compiled = self.wasmtime().precompile_component(bytes).map_err(invalid)?;
+        if let Err(error) = self.cache().store(hash, &compiled) {
+            warn!(%error, "cannot keep a compiled component; it will be compiled again");
+        } else if let Some(component) = self.cache().load(self.wasmtime(), hash) {
+            // From the file, so that instances share its pages.
+            return Ok(component);
+        }
+        Component::new(self.wasmtime(), bytes).map_err(invalid)
+    }
+
+    fn check_imports(&self, component: &Component) -> Result<(), Refused> {
+        let component_type = component.component_type();
+        let is_granted = |name: &str| GRANTED.iter().any(|granted| name.starts_with(granted));
+        let refused: Vec<&str> = component_type
+            .imports(self.wasmtime())
+            .map(|(name, _)| name)
+            .filter(|name| !is_granted(name))
+            .collect();
+        if refused.is_empty() { Ok(()) } else { Err(Refused::NotGranted(refused.join(", "))) }
+    }
+
+    fn check_size(&self, component: &Component) -> Result<(), Refused> {
+        let Some(needs) = component.resources_required() else {
+            return Err(Refused::Invalid("it imports core modules or components".to_owned()));
+        };
+        if needs.num_memories > MEMORIES_MAX {
+            let text = format!("{} memories; {MEMORIES_MAX} are allowed", needs.num_memories);
+            return Err(Refused::TooLarge(text));
+        }
+        let most = self.limits().guest_memory_bytes_max as u64;
+        let first = needs.max_initial_memory_size.unwrap_or_default();
+        if first > most {
+            let text = format!("{first} bytes of memory to begin with; {most} are allowed");
+            return Err(Refused::TooLarge(text));
+        }
+        Ok(())
+    }
+
+    /// Asks a component what it is, in an instance of its own, and checks the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::BadDescription`], if it traps, takes too long, or breaks a rule.
+    pub async fn describe(&self, compiled: &Compiled) -> Result<ComponentDescription, Refused> {
+        let bad = Refused::BadDescription;
+        let describing = async {
+            let (mut instance, _barriers) =
+                Instance::new(self, compiled, Setup::nobody()).await?;
+            instance
+                .run(async |guest| {
+                    let exports = guest.actor.greenroom_actor_description();
+                    exports.call_describe(guest.accessor).await
+                })
+                .await?
+                .map_err(|error| Crash::from_engine(&error))
+        };
+        let limits = self.limits();
+        let described = tokio::time::timeout(limits.describe_timeout, describing).await;
+        let described = described
+            .map_err(|_| bad(format!("it took over {:?}", limits.describe_timeout)))?
+            .map_err(|crash| bad(crash.to_string()))?;
+        let description = from_wit(described);
+        description.check(limits.component_types_max).map_err(|e| bad(e.to_string()))?;
+        Ok(description)
+    }
+}
+
+fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
+    let actor_types = component.actor_types.into_iter().map(|actor_type| {
+        let wit::ActorTypeOptions { sleep_after_ms, no_sleep, action_timeout_ms, stop_grace_ms } =
+            actor_type.options;
+        ActorTypeDescription {
+            name: actor_type.name,
+            actions: actor_type.actions.into_iter().map(action).collect(),
+            options: ActorTypeOptions {
+                sleep_after_ms,
+                no_sleep,
+                action_timeout_ms,
+                stop_grace_ms,
+            },
+        }
+    });
+    let actor_types = actor_types.collect();
+    ComponentDescription { name: component.name, sdk: component.sdk, actor_types }
+}
+
+fn action(action: wit::ActionDescription) -> ActionDescription {
+    let parameters = action.parameters.into_iter().map(|parameter| ParameterDescription {
+        name: parameter.name,
+        type_name: parameter.type_name,
+        optional: parameter.optional,
+    });
+    ActionDescription {
+        name: action.name,
+        parameters: parameters.collect(),
+        result: action.result,
+    }
+}
+
+impl Setup {
+    /// For an instance that never becomes an actor.
+    fn nobody() -> Self {
+        let name = "nobody";
+        Self {
+            identity: Arc::new(Identity {
+                id: ActorId::from_u128(0),
+                actor_type: ActorType::new(name).expect("a plain word is a name"),
+                key: ActorKey::new::<&str>(&[]).expect("the empty key is short"),
+                namespace: Namespace::new(name).expect("a plain word is a name"),
+            }),
+            outbound: Arc::new(Nowhere),
+        }
+    }
+}
+
+/// The outside world of a component that describes itself.
+struct Nowhere;
+
+#[async_trait]
+impl Outbound for Nowhere {
+    async fn call(&self, _: &Namespace, _: Target, _: String, _: Bytes) -> Result<Bytes, ActorError> {
+        Err(ActorError::internal())
+    }
+
+    async fn create(&self, _: ActorName, _: Option<Bytes>) -> Result<ActorId, ActorError> {
+        Err(ActorError::internal())
+    }
+
+    async fn resolve(&self, _: &Namespace, _: Target) -> Result<ActorId, ActorError> {
+        Err(ActorError::internal())
+    }
+}

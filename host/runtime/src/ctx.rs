@@ -1,0 +1,114 @@
+//! What an instance's store carries: all that its imports can reach.
+
+use std::sync::Arc;
+
+use greenroom_model::{Limits, Outbound};
+use tokio::sync::mpsc;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::crash::{Crash, Raised};
+use crate::engine::EPOCH;
+use crate::instance::{Barrier, Setup};
+use crate::output::{Log, Output};
+
+pub(crate) struct Ctx {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(crate) memory: MemoryBound,
+    pub(crate) burst: Burst,
+    pub(crate) log: Log,
+    pub(crate) outbound: Arc<dyn Outbound>,
+    pub(crate) barriers: mpsc::Sender<Barrier>,
+    pub(crate) identity: Arc<crate::Identity>,
+}
+
+impl Ctx {
+    pub(crate) fn new(limits: &Limits, setup: Setup, barriers: mpsc::Sender<Barrier>) -> Self {
+        let log = Log::new(setup.identity.clone());
+        let output = Output::new(log.clone(), limits.guest_output_bytes_max);
+        let wasi = WasiCtx::builder().stdout(output.clone()).stderr(output).build();
+        Self {
+            wasi,
+            table: ResourceTable::new(),
+            memory: MemoryBound { used: 0, most: limits.guest_memory_bytes_max },
+            burst: Burst::new(limits),
+            log,
+            outbound: setup.outbound,
+            barriers,
+            identity: setup.identity,
+        }
+    }
+}
+
+impl WasiView for Ctx {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// How much longer the guest may compute before it has to give control back.
+pub(crate) struct Burst {
+    ticks_left: u32,
+    ticks_max: u32,
+}
+
+impl Burst {
+    fn new(limits: &Limits) -> Self {
+        let ticks = limits.guest_burst_max.as_millis() / EPOCH.as_millis();
+        let ticks_max = u32::try_from(ticks).unwrap_or(u32::MAX).max(1);
+        Self { ticks_left: ticks_max, ticks_max }
+    }
+
+    /// The guest has given control back.
+    pub(crate) const fn refill(&mut self) {
+        self.ticks_left = self.ticks_max;
+    }
+
+    /// Called on each tick while the guest computes.
+    ///
+    /// The yield is tokio's own: wasmtime's plain one wakes its task at once, and with a few busy guests
+    /// the runtime would rarely look at timers and sockets.
+    pub(crate) fn on_tick(mut store: StoreContextMut<'_, Ctx>) -> wasmtime::Result<UpdateDeadline> {
+        let burst = &mut store.data_mut().burst;
+        if burst.ticks_left == 0 {
+            return Err(Raised(Crash::Cpu).into());
+        }
+        burst.ticks_left -= 1;
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    }
+}
+
+/// All linear memories of the instance together.
+pub(crate) struct MemoryBound {
+    used: usize,
+    most: usize,
+}
+
+impl ResourceLimiter for MemoryBound {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        if used > self.most {
+            // An error rather than a refused growth, which guests turn into all sorts of panics.
+            return Err(Raised(Crash::Memory).into());
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        _desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // The pool bounds tables by itself.
+        Ok(true)
+    }
+}

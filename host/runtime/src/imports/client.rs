@@ -1,0 +1,116 @@
+//! Calls to other actors. Each leaves only when what the guest has changed is durable: the callee must
+//! not learn of a write that a crash then takes back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use greenroom_model::{
+    ActorError, ActorId, ActorKey, ActorName, ActorType, Namespace, Outbound, Target, codes,
+};
+use wasmtime::component::{Accessor, HasSelf};
+
+use super::pass_barrier;
+use crate::bindings::greenroom::actor::client;
+use crate::bindings::greenroom::actor::types::PublicError;
+use crate::crash::Raised;
+use crate::ctx::Ctx;
+use crate::guest::{Identity, checked};
+
+type Store = Accessor<Ctx, HasSelf<Ctx>>;
+
+impl client::Host for Ctx {}
+
+impl client::HostWithStore<Ctx> for HasSelf<Ctx> {
+    async fn call(
+        store: &Store,
+        target: client::Target,
+        action: String,
+        args: Vec<u8>,
+    ) -> wasmtime::Result<Result<Vec<u8>, PublicError>> {
+        let (identity, outbound) = way_out(store);
+        let args = value(args)?;
+        let target = match to_target(&identity.namespace, target)? {
+            Ok(target) => target,
+            Err(error) => return Ok(Err(error)),
+        };
+        pass_barrier(store).await?;
+        let output = outbound.call(&identity.namespace, target, action, args).await;
+        Ok(output.map(Vec::from).map_err(to_wit))
+    }
+
+    async fn create(
+        store: &Store,
+        address: client::Address,
+        input: Option<Vec<u8>>,
+    ) -> wasmtime::Result<Result<String, PublicError>> {
+        let (identity, outbound) = way_out(store);
+        let input = input.map(value).transpose()?;
+        let name = match to_name(&identity.namespace, &address) {
+            Ok(name) => name,
+            Err(error) => return Ok(Err(error)),
+        };
+        pass_barrier(store).await?;
+        let id = outbound.create(name, input).await;
+        Ok(id.map(|id| id.to_string()).map_err(to_wit))
+    }
+
+    async fn resolve(
+        store: &Store,
+        target: client::Target,
+    ) -> wasmtime::Result<Result<String, PublicError>> {
+        let (identity, outbound) = way_out(store);
+        let target = match to_target(&identity.namespace, target)? {
+            Ok(target) => target,
+            Err(error) => return Ok(Err(error)),
+        };
+        pass_barrier(store).await?;
+        let id = outbound.resolve(&identity.namespace, target).await;
+        Ok(id.map(|id| id.to_string()).map_err(to_wit))
+    }
+}
+
+fn way_out(store: &Store) -> (Arc<Identity>, Arc<dyn Outbound>) {
+    store.with(|mut ctx| (ctx.get().identity.clone(), ctx.get().outbound.clone()))
+}
+
+/// Bytes from the guest that have to be one value; anything else breaks the contract.
+fn value(bytes: Vec<u8>) -> wasmtime::Result<Bytes> {
+    checked(bytes).map_err(|crash| Raised(crash).into())
+}
+
+fn to_target(
+    namespace: &Namespace,
+    target: client::Target,
+) -> wasmtime::Result<Result<Target, PublicError>> {
+    Ok(match target {
+        client::Target::Get(address) => to_name(namespace, &address).map(Target::Get),
+        client::Target::GetOrCreate(wanted) => {
+            let input = wanted.input.map(value).transpose()?;
+            let name = to_name(namespace, &wanted.address);
+            name.map(|name| Target::GetOrCreate { name, input })
+        }
+        client::Target::Id(id) => match id.parse::<ActorId>() {
+            Ok(id) => Ok(Target::Id(id)),
+            Err(()) => {
+                Err(to_wit(ActorError::new(codes::NOT_FOUND, "there is no actor with this id")))
+            }
+        },
+    })
+}
+
+fn to_name(namespace: &Namespace, address: &client::Address) -> Result<ActorName, PublicError> {
+    let actor_type = ActorType::new(&address.actor_type)
+        .map_err(|e| to_wit(ActorError::new(codes::INVALID_NAME, e.to_string())))?;
+    let key = ActorKey::new(&address.key)
+        .map_err(|e| to_wit(ActorError::new(codes::INVALID_KEY, e.to_string())))?;
+    Ok(ActorName { namespace: namespace.clone(), actor_type, key })
+}
+
+fn to_wit(error: ActorError) -> PublicError {
+    PublicError {
+        group: error.group.into_owned(),
+        code: error.code.into_owned(),
+        message: error.message.into_owned(),
+        metadata: error.metadata.map(Vec::from),
+    }
+}
