@@ -1,0 +1,258 @@
+//! From an actor that sleeps to one that serves, and on to its end.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use greenroom_model::{
+    ActorError, ActorType, ActorTypeDescription, ActorTypeOptions, Limits, Outbound, Revision,
+    codes,
+};
+use greenroom_runtime::{Compiled, Crash, Engine, Identity, Instance, Setup};
+use greenroom_storage::{ActorRecord, Error as StorageError, Opened, RevisionId, Storage};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
+
+use crate::activation::{Activation, End};
+use crate::gate::Gate;
+use crate::handle::{Call, Handle, aborted, refuse};
+use crate::orders::Order;
+use crate::turns::Turns;
+
+/// What actors of a type run on at present.
+pub struct ActiveType {
+    /// What its component says of it.
+    pub description: ActorTypeDescription,
+    /// Its component, ready to be instantiated.
+    pub compiled: Compiled,
+    /// The revision's number in the store.
+    pub revision_id: RevisionId,
+    /// The revision's number within its component.
+    pub revision: Revision,
+}
+
+/// Which revision actors of a type run on. Placement implements it.
+#[async_trait]
+pub trait Revisions: Send + Sync + 'static {
+    /// The current revision of an actor type, compiled.
+    ///
+    /// # Errors
+    ///
+    /// `actor.type_not_found`, or an internal error if it cannot be loaded.
+    async fn current(&self, actor_type: &ActorType) -> Result<Arc<ActiveType>, ActorError>;
+}
+
+/// What an activation works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where data lives.
+    pub storage: Arc<dyn Storage>,
+    /// Where instances are made.
+    pub engine: Engine,
+    /// What they are made of.
+    pub revisions: Arc<dyn Revisions>,
+    /// How guests reach other actors.
+    pub outbound: Arc<dyn Outbound>,
+    /// The bounds.
+    pub limits: Arc<Limits>,
+}
+
+/// How an activation came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The actor sleeps; the next call wakes it.
+    Asleep,
+    /// The actor is no more, or there never was one.
+    Gone,
+}
+
+/// Begins an activation: the way in works at once, and the future is the activation itself.
+///
+/// Whoever drives the future calls [`Handle::set_ended`] after it. Dropping it midway ends the
+/// activation as a crash would.
+pub fn activate(actor: ActorRecord, parts: Parts) -> (Handle, impl Future<Output = Ended> + Send) {
+    let (sender, mailbox) = mpsc::channel(parts.limits.mailbox_calls_max);
+    let handle = Handle::new(sender);
+    let identity = Arc::new(Identity {
+        id: actor.id,
+        actor_type: actor.name.actor_type.clone(),
+        key: actor.name.key.clone(),
+        namespace: actor.name.namespace.clone(),
+    });
+    let life = Life { actor, identity, parts, handle: handle.clone(), mailbox };
+    (handle, life.run())
+}
+
+/// An activation through all its instances: more than one if it is upgraded.
+struct Life {
+    actor: ActorRecord,
+    identity: Arc<Identity>,
+    parts: Parts,
+    handle: Handle,
+    mailbox: mpsc::Receiver<Call>,
+}
+
+impl Life {
+    async fn run(mut self) -> Ended {
+        let end = loop {
+            match self.run_instance().await {
+                End::Upgrade => self.handle.shared().orders.upgraded(),
+                end => break end,
+            }
+        };
+        self.mailbox.close();
+        let (actor_id, actor_type) = (self.actor.id, &self.actor.name.actor_type);
+        debug!(%actor_id, %actor_type, ?end, "an activation ended");
+        match end {
+            End::Failed(error) => self.refuse_waiting(&error),
+            End::Gone => return Ended::Gone,
+            End::Destroy => return self.destroy().await,
+            End::Sleep | End::Lost | End::Crashed(_) | End::Upgrade => {}
+        }
+        // Calls left in the mailbox are dropped with it, which tells their callers that they never began.
+        Ended::Asleep
+    }
+
+    fn refuse_waiting(&mut self, error: &ActorError) {
+        while let Ok(call) = self.mailbox.try_recv() {
+            refuse(call.reply, error.clone());
+        }
+    }
+
+    async fn destroy(&self) -> Ended {
+        match self.parts.storage.destroy(self.actor.row).await {
+            Ok(_) => Ended::Gone,
+            Err(error) => {
+                error!(actor_id = %self.actor.id, %error, "an actor could not be removed");
+                Ended::Asleep
+            }
+        }
+    }
+
+    /// One instance, from opening the data to its end.
+    async fn run_instance(&mut self) -> End {
+        let active = match self.parts.revisions.current(&self.identity.actor_type).await {
+            Ok(active) => active,
+            Err(error) => return End::Failed(error),
+        };
+        let opened = match self.parts.storage.open(self.actor.row).await {
+            Ok(opened) => opened,
+            Err(StorageError::Gone) => return End::Gone,
+            Err(error) => {
+                error!(actor_id = %self.actor.id, %error, "an actor's data cannot be opened");
+                return End::Failed(unavailable());
+            }
+        };
+        self.handle.shared().set_generation(opened.generation);
+        let outbound = self.parts.outbound.clone();
+        let setup = Setup { identity: self.identity.clone(), outbound };
+        match Instance::new(&self.parts.engine, &active.compiled, setup).await {
+            Ok((instance, barriers)) => self.drive(&active, opened, instance, barriers).await,
+            Err(crash) => {
+                warn!(actor_id = %self.actor.id, %crash, "an instance cannot be made");
+                End::Failed(crash.to_actor_error())
+            }
+        }
+    }
+
+    async fn drive(
+        &mut self,
+        active: &ActiveType,
+        opened: Opened,
+        mut instance: Instance,
+        barriers: mpsc::Receiver<greenroom_runtime::Barrier>,
+    ) -> End {
+        let limits = &self.parts.limits;
+        let options = &active.description.options;
+        let timeout = ActorTypeOptions::or_default(options.action_timeout_ms, limits.action_timeout);
+        let start_by = Instant::now() + limits.start_timeout;
+        let turns = Turns::new(timeout, limits.turns_max / 2, start_by);
+        let mut activation = Activation {
+            actor: self.actor.row,
+            identity: &self.identity,
+            active,
+            storage: &self.parts.storage,
+            limits,
+            shared: self.handle.shared(),
+            mailbox: &mut self.mailbox,
+            barriers,
+            turns: &turns,
+            gate: Gate::default(),
+            generation: opened.generation,
+            head: opened.head,
+            commit: None,
+            is_started: false,
+            is_touched: false,
+        };
+        // The watchdog stands outside: inside, nothing moves while the guest computes.
+        let outcome = {
+            let run = pin!(instance.run(async |guest| {
+                activation.serve(guest, opened.state, opened.input).await
+            }));
+            tokio::select! {
+                biased;
+                outcome = run => outcome,
+                () = turns.watch(|| self.handle.shared().waiting()) => Err(Crash::Killed("it took too long to start, to stop, or to give control back")),
+            }
+        };
+        drop(instance);
+        let end = match outcome {
+            Ok(end) => end,
+            Err(crash) => activation.crashed(&crash),
+        };
+        activation.finish(&end).await;
+        end
+    }
+}
+
+impl Activation<'_> {
+    /// The instance is lost. What it had committed, or was committing, is not.
+    pub(crate) fn crashed(&self, crash: &Crash) -> End {
+        let Identity { id, actor_type, key, .. } = &**self.identity;
+        let generation = self.generation.0;
+        let revision = self.active.revision.0;
+        warn!(actor_id = %id, %actor_type, %key, generation, revision, %crash, "an activation crashed");
+        match crash {
+            Crash::Killed(_) if self.is_started => End::Lost,
+            Crash::Killed(_) => End::Failed(ActorError::new(
+                codes::START_TIMED_OUT,
+                "the actor took too long to start; see the log of its create or wake hook",
+            )),
+            _ if self.is_started => End::Crashed(crash.to_actor_error()),
+            _ => End::Failed(crash.to_actor_error()),
+        }
+    }
+
+    /// Settles what is still owed when the instance is gone: the commit under way, then everybody who
+    /// waits for something that will not come.
+    async fn finish(&mut self, end: &End) {
+        if let Some(commit) = self.commit.take() {
+            match commit.await {
+                Ok(()) => self.gate.end_commit(),
+                Err(error) => warn!(actor_id = %self.identity.id, %error, "the last commit failed"),
+            }
+        }
+        let error = match end {
+            End::Failed(error) | End::Crashed(error) => error.clone(),
+            _ => aborted(),
+        };
+        self.turns.refuse_all(&error);
+        self.gate.refuse_all(&error);
+    }
+}
+
+/// What callers are told when the store fails. They may try again.
+pub(crate) fn unavailable() -> ActorError {
+    ActorError::new(codes::SERVICE_UNAVAILABLE, "the host cannot reach the actor's data now")
+}
+
+impl From<Order> for End {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Upgrade => Self::Upgrade,
+            Order::Sleep => Self::Sleep,
+            Order::Destroy => Self::Destroy,
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! An actor, awake on this host, and the loop that owns it.
+//!
+//! Everything that can happen to an awake actor is one of the few [`Event`]s below. They are taken one at
+//! a time, which is why nothing in this file needs a lock. Calls into the guest run at the same time,
+//! interleaving wherever the guest waits; a *turn* is one of them, from its call to its commit.
+//!
+//! A commit keeps the state as it is when the commit begins, with what unfinished turns have put so far:
+//! state belongs to the actor, not to the turn.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use greenroom_model::{ActorError, ActorTypeOptions, Generation, Head, Limits, codes};
+use greenroom_runtime::{Barrier, Crash, Failure, Guest, Identity, Snapshot, StopReason};
+use greenroom_storage::{ActorRow, Commit, Error as StorageError, Storage};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use crate::activate::{ActiveType, unavailable};
+use crate::gate::{Gate, Held};
+use crate::handle::{Call, Reply, Shared, aborted, refuse};
+use crate::orders::Order;
+use crate::turns::{TurnId, Turns};
+
+/// With so much waiting for a commit, begin one even though more could be added to it.
+const WAITING_MAX: usize = 256;
+
+/// Why an instance ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The actor goes to sleep.
+    Sleep,
+    /// Another instance takes over, in the same activation.
+    Upgrade,
+    /// The actor is to be removed for good.
+    Destroy,
+    /// The actor does not exist.
+    Gone,
+    /// Its writes cannot be kept, or it had to be cut off. Calls that wait can go to the next activation.
+    Lost,
+    /// Its guest broke down. Calls that had begun are told this; those that wait can go to the next
+    /// activation.
+    Crashed(ActorError),
+    /// It could not start. Everybody who waited for that is told this.
+    Failed(ActorError),
+}
+
+/// One awake actor on one instance.
+pub(crate) struct Activation<'a> {
+    pub(crate) actor: ActorRow,
+    pub(crate) identity: &'a Arc<Identity>,
+    pub(crate) active: &'a ActiveType,
+    pub(crate) storage: &'a Arc<dyn Storage>,
+    pub(crate) limits: &'a Limits,
+    pub(crate) shared: &'a Shared,
+    pub(crate) mailbox: &'a mut mpsc::Receiver<Call>,
+    pub(crate) barriers: mpsc::Receiver<Barrier>,
+    pub(crate) turns: &'a Turns,
+    pub(crate) gate: Gate,
+    pub(crate) generation: Generation,
+    pub(crate) head: Head,
+    pub(crate) commit: Option<BoxFuture<'static, Result<(), StorageError>>>,
+    /// Create or wake has returned.
+    pub(crate) is_started: bool,
+    /// Guest code has run since the state was last looked at.
+    pub(crate) is_touched: bool,
+}
+
+/// What can happen to an awake actor. To learn what drives one, read this.
+enum Event {
+    /// It has to stop, in one way or another: it was told to, or nothing has happened for as long as its
+    /// type allows.
+    Stop(Order),
+    /// A turn has returned from the guest.
+    Ended(Work, Result<Output, Crash>),
+    /// The commit under way is durable, or is not.
+    Committed(Result<(), StorageError>),
+    /// A turn wants to be sure of its writes before it goes on.
+    Waits(Barrier),
+    /// A client, or another actor, wants something done.
+    Called(Call),
+    /// There is nothing else to do at once: a good moment to commit.
+    Settle,
+    /// The time for what was begun is over.
+    GraceOver,
+}
+
+/// What a turn is, once it runs.
+#[derive(Clone, Copy)]
+enum Work {
+    Start,
+    Action(TurnId),
+    Stop,
+}
+
+type Output = Result<Bytes, Failure>;
+
+/// The turns inside the guest.
+type Running<F> = FuturesUnordered<F>;
+
+impl Activation<'_> {
+    /// Serves the actor until it has to leave memory; returns why.
+    pub(crate) async fn serve(
+        &mut self,
+        guest: &Guest<'_>,
+        state: Option<Bytes>,
+        input: Option<Bytes>,
+    ) -> End {
+        let is_new = self.head == Head(0);
+        let start = if is_new { Entry::Create(input) } else { Entry::Wake(state) };
+        let mut running = Running::new();
+        running.push(enter(guest, self.identity, start));
+        let options = &self.active.description.options;
+        let sleep_after = ActorTypeOptions::or_default(options.sleep_after_ms, self.limits.sleep_after);
+        let mut idle = std::pin::pin!(tokio::time::sleep(sleep_after));
+        loop {
+            let is_idle = self.is_idle() && !options.no_sleep;
+            let has_room = self.is_started && running.len() < self.limits.turns_max;
+            let must_settle = self.gate.waiting() >= WAITING_MAX && self.commit.is_none();
+            let event = tokio::select! {
+                // The order is the priority. A stop must not wait behind a busy client; what was begun
+                // makes the room that new work waits for; and a commit begins when nothing else can be
+                // done at once, so that it covers as much as possible.
+                biased;
+                // A start is finished first, so that what was called before the order can be answered.
+                order = self.shared.orders.stronger(None), if self.is_started => {
+                    Event::Stop(order)
+                }
+                () = std::future::ready(()), if must_settle => Event::Settle,
+                Some((work, output)) = running.next() => Event::Ended(work, output),
+                kept = next_kept(&mut self.commit) => Event::Committed(kept),
+                Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
+                Some(call) = self.mailbox.recv(), if has_room => Event::Called(call),
+                () = std::future::ready(()), if self.can_settle() => Event::Settle,
+                () = &mut idle, if is_idle => Event::Stop(Order::Sleep),
+            };
+            match event {
+                Event::Called(call) => {
+                    self.shared.set_busy();
+                    if let Some(entry) = self.begin(call) {
+                        running.push(enter(guest, self.identity, entry));
+                    }
+                }
+                Event::Stop(order) => {
+                    for entry in self.last_calls(order) {
+                        running.push(enter(guest, self.identity, entry));
+                    }
+                    return self.stop(guest, running, order).await;
+                }
+                other => {
+                    if let Some(end) = self.handle(guest, other).await {
+                        return end;
+                    }
+                }
+            }
+            if self.is_idle() {
+                self.shared.set_idle();
+                idle.as_mut().reset(Instant::now() + sleep_after);
+            }
+        }
+    }
+
+    /// The calls that still get in before a stop: those that were there first. An upgrade leaves them for
+    /// the next instance.
+    fn last_calls(&mut self, order: Order) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        if order != Order::Upgrade {
+            self.mailbox.close();
+            while let Ok(call) = self.mailbox.try_recv() {
+                entries.extend(self.begin(call));
+            }
+        }
+        entries
+    }
+
+    /// Whether nobody waits for the actor to do or keep anything.
+    fn is_idle(&self) -> bool {
+        self.is_started
+            && self.commit.is_none()
+            && self.gate.is_empty()
+            && !self.is_touched
+            && !self.turns.has_callers()
+    }
+
+    fn can_settle(&self) -> bool {
+        self.commit.is_none() && self.is_touched
+    }
+
+    /// Lets a call into the guest, if there is such an action.
+    fn begin(&self, call: Call) -> Option<Entry> {
+        let actions = &self.active.description.actions;
+        if actions.iter().all(|action| action.name != call.action) {
+            let text = format!(
+                "the actor type {} has no action {:?}",
+                self.identity.actor_type,
+                call.action.chars().take(100).collect::<String>(),
+            );
+            refuse(call.reply, ActorError::new(codes::ACTION_NOT_FOUND, text));
+            return None;
+        }
+        let id = self.turns.begin(call.reply);
+        Some(Entry::Call(id, call.action, call.args))
+    }
+
+    /// Everything that may happen at any time, also while stopping.
+    async fn handle(&mut self, guest: &Guest<'_>, event: Event) -> Option<End> {
+        match event {
+            Event::Ended(_, Err(crash)) => Some(self.crashed(&crash)),
+            Event::Ended(work, Ok(output)) => self.ended(work, output),
+            Event::Committed(kept) => self.committed(kept),
+            Event::Waits(barrier) => {
+                self.is_touched = true;
+                self.gate.hold(Held::Pass(barrier));
+                None
+            }
+            Event::Settle => self.settle(guest).await,
+            Event::Called(_) | Event::Stop(_) | Event::GraceOver => None,
+        }
+    }
+
+    fn ended(&mut self, work: Work, output: Output) -> Option<End> {
+        self.is_touched = true;
+        match (work, output) {
+            (Work::Start, Ok(_)) => {
+                self.is_started = true;
+                self.turns.end_by(None);
+                None
+            }
+            (Work::Start, Err(failure)) => Some(End::Failed(self.public(failure))),
+            (Work::Action(id), output) => {
+                let output = output.map_err(|failure| self.public(failure));
+                if let Some(reply) = self.turns.end(id) {
+                    self.answer(reply, output);
+                }
+                None
+            }
+            (Work::Stop, output) => {
+                if let Err(failure) = output {
+                    // Told to the log only: a hook that fails does not stop the stop.
+                    self.public(failure);
+                }
+                None
+            }
+        }
+    }
+
+    fn answer(&mut self, reply: Reply, output: Result<Bytes, ActorError>) {
+        self.gate.hold(Held::Answer(reply, output));
+    }
+
+    /// What callers may know of a failure. The rest goes to the log, here and nowhere else.
+    fn public(&self, failure: Failure) -> ActorError {
+        match failure {
+            Failure::Public(error) => error,
+            Failure::Internal(text) => {
+                let Identity { id, actor_type, .. } = &**self.identity;
+                error!(actor_id = %id, %actor_type, error = text, "a turn failed");
+                ActorError::internal()
+            }
+        }
+    }
+
+    /// Looks at the state. What changed is committed, and what waits is covered by that; if nothing changed,
+    /// what waits leaves.
+    async fn settle(&mut self, guest: &Guest<'_>) -> Option<End> {
+        self.is_touched = false;
+        let state = match guest.snapshot().await {
+            Err(crash) => return Some(self.crashed(&crash)),
+            Ok(Snapshot::Changed(state)) => Some(state),
+            // An actor exists from its first commit on, whether or not it has a state.
+            Ok(Snapshot::Unchanged) if self.is_started && self.head == Head(0) => None,
+            Ok(Snapshot::Unchanged) => {
+                self.gate.open();
+                return None;
+            }
+        };
+        let bytes = state.as_ref().map_or(0, Bytes::len);
+        if bytes > self.limits.state_bytes_max {
+            return Some(End::Crashed(too_large(bytes, self.limits.state_bytes_max)));
+        }
+        let commit = Commit {
+            actor: self.actor,
+            generation: self.generation,
+            head: self.head,
+            revision: self.active.revision_id,
+            state,
+        };
+        let storage = self.storage.clone();
+        self.gate.begin_commit();
+        self.commit = Some(Box::pin(async move { storage.commit(commit).await }));
+        None
+    }
+
+    fn committed(&mut self, kept: Result<(), StorageError>) -> Option<End> {
+        match kept {
+            Ok(()) => {
+                self.head.0 += 1;
+                self.gate.end_commit();
+                None
+            }
+            Err(error) => {
+                let actor_id = self.identity.id;
+                warn!(%actor_id, %error, "a commit failed; the actor goes back to what was kept");
+                let told = match error {
+                    StorageError::Fenced | StorageError::Gone => aborted(),
+                    _ => unavailable(),
+                };
+                self.gate.refuse_all(&told);
+                Some(End::Lost)
+            }
+        }
+    }
+
+    /// Lets begun turns finish, tells the guest, keeps what is left, all within the grace.
+    async fn stop<F>(&mut self, guest: &Guest<'_>, mut running: Running<F>, order: Order) -> End
+    where
+        F: Future<Output = (Work, Result<Output, Crash>)>,
+    {
+        let options = &self.active.description.options;
+        let grace = ActorTypeOptions::or_default(options.stop_grace_ms, self.limits.stop_grace);
+        let grace_over = Instant::now() + grace;
+        // The hard end, for a guest that computes or does not return.
+        self.turns.end_by(Some(grace_over + grace));
+        if let Some(end) = self.drain(guest, &mut running, grace_over).await {
+            return end;
+        }
+        let reason = match order {
+            Order::Upgrade => StopReason::Upgrade,
+            Order::Sleep => StopReason::Sleep,
+            Order::Destroy => StopReason::Destroy,
+        };
+        let stop = async { (Work::Stop, guest.stop(reason).await.map(no_output)) };
+        let mut stopping = std::pin::pin!(FuturesUnordered::from_iter([stop]));
+        if let Some(end) = self.drain(guest, &mut stopping, grace_over).await {
+            return end;
+        }
+        End::from(order)
+    }
+
+    /// Handles what happens until everything in `running` has ended and been kept, or the grace is over.
+    async fn drain<F>(
+        &mut self,
+        guest: &Guest<'_>,
+        running: &mut Running<F>,
+        grace_over: Instant,
+    ) -> Option<End>
+    where
+        F: Future<Output = (Work, Result<Output, Crash>)>,
+    {
+        let mut is_in_grace = true;
+        while !running.is_empty() || self.commit.is_some() || self.is_touched {
+            let event = tokio::select! {
+                biased;
+                Some((work, output)) = running.next() => Event::Ended(work, output),
+                kept = next_kept(&mut self.commit) => Event::Committed(kept),
+                Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
+                () = std::future::ready(()), if self.can_settle() => Event::Settle,
+                () = tokio::time::sleep_until(grace_over), if is_in_grace && !running.is_empty() => {
+                    Event::GraceOver
+                }
+            };
+            if let Event::GraceOver = event {
+                // What is left is cut off; what it has changed so far is kept.
+                is_in_grace = false;
+                self.is_touched = true;
+                warn!(actor_id = %self.identity.id, turns = running.len(), "turns are cut off");
+                running.clear();
+            } else if let Some(end) = self.handle(guest, event).await {
+                return Some(end);
+            }
+        }
+        None
+    }
+}
+
+/// A call into the guest that is about to be made.
+enum Entry {
+    Create(Option<Bytes>),
+    Wake(Option<Bytes>),
+    Call(TurnId, String, Bytes),
+}
+
+async fn enter(
+    guest: &Guest<'_>,
+    identity: &Identity,
+    entry: Entry,
+) -> (Work, Result<Output, Crash>) {
+    match entry {
+        Entry::Create(input) => {
+            (Work::Start, guest.create(identity, input).await.map(no_output))
+        }
+        Entry::Wake(state) => (Work::Start, guest.wake(identity, state).await.map(no_output)),
+        Entry::Call(id, action, args) => (Work::Action(id), guest.call(action, args).await),
+    }
+}
+
+fn no_output(done: Result<(), Failure>) -> Output {
+    done.map(|()| Bytes::new())
+}
+
+/// The end of the commit under way; never, if there is none. Cancel-safe.
+async fn next_kept(
+    commit: &mut Option<BoxFuture<'static, Result<(), StorageError>>>,
+) -> Result<(), StorageError> {
+    match commit {
+        Some(under_way) => {
+            let kept = under_way.await;
+            *commit = None;
+            kept
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn too_large(bytes: usize, most: usize) -> ActorError {
+    let text = format!(
+        "the actor's state has {bytes} bytes; at most {most} are allowed, so this change was not kept"
+    );
+    ActorError::new(codes::STATE_TOO_LARGE, text)
+}

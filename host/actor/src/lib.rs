@@ -1,0 +1,18 @@
+//! One actor, awake.
+//!
+//! [`activate`] gives a [`Handle`], the way in, and a future, the activation itself: it opens the actor's
+//! data, makes an instance of its guest, and serves what comes until the actor has to leave memory.
+//! Each rule that the loop in `activation.rs` follows stands beside it: `gate.rs` (what waits to
+//! leave until the writes before it are kept), `turns.rs` (what runs, and by when it has to answer),
+//! `orders.rs` (who may be told to stop, and how).
+
+mod activate;
+mod activation;
+mod gate;
+mod handle;
+mod orders;
+mod turns;
+
+pub use activate::{ActiveType, Ended, Parts, Revisions, activate};
+pub use handle::{CallError, Handle};
+pub use orders::Order;

@@ -1,0 +1,84 @@
+//! What an activation is told from outside. Orders only escalate: who is to be destroyed is not put to
+//! sleep instead.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::sync::Notify;
+
+/// What an activation is to do, mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Order {
+    /// Move to the current revision of its component; waiting calls stay.
+    Upgrade = 1,
+    /// Leave memory.
+    Sleep = 2,
+    /// Leave memory and be removed for good.
+    Destroy = 3,
+}
+
+/// The strongest order so far. One activation waits for it; anybody may give it.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    strongest: AtomicU8,
+    given: Notify,
+}
+
+impl Orders {
+    pub(crate) fn give(&self, order: Order) {
+        let before = self.strongest.fetch_max(order as u8, Ordering::AcqRel);
+        if before < order as u8 {
+            self.given.notify_one();
+        }
+    }
+
+    /// Waits for an order stronger than `than`. Cancel-safe.
+    pub(crate) async fn stronger(&self, than: Option<Order>) -> Order {
+        loop {
+            if let Some(order) = self.strongest().filter(|order| Some(*order) > than) {
+                return order;
+            }
+            self.given.notified().await;
+        }
+    }
+
+    /// An upgrade has been carried out; unless something stronger came meanwhile, nothing is left to do.
+    pub(crate) fn upgraded(&self) {
+        let upgrade = Order::Upgrade as u8;
+        // Failing means that something stronger came, which stays.
+        _ = self.strongest.compare_exchange(upgrade, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    fn strongest(&self) -> Option<Order> {
+        match self.strongest.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Order::Upgrade),
+            2 => Some(Order::Sleep),
+            _ => Some(Order::Destroy),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn orders_escalate_and_never_weaken() {
+        let orders = Orders::default();
+        orders.give(Order::Destroy);
+        orders.give(Order::Upgrade);
+        assert_eq!(orders.stronger(None).await, Order::Destroy);
+        orders.upgraded();
+        assert_eq!(orders.stronger(Some(Order::Sleep)).await, Order::Destroy);
+    }
+
+    #[tokio::test]
+    async fn an_upgrade_can_be_ordered_again() {
+        let orders = Orders::default();
+        orders.give(Order::Upgrade);
+        assert_eq!(orders.stronger(None).await, Order::Upgrade);
+        orders.upgraded();
+        orders.give(Order::Upgrade);
+        assert_eq!(orders.stronger(None).await, Order::Upgrade);
+    }
+}

@@ -1,0 +1,220 @@
+//! What runs inside the guest, and by when it has to answer.
+//!
+//! The table is shared between the activation's loop, which begins and ends turns, and its watchdog,
+//! which stands outside: while the guest computes, nothing inside moves. A turn that has not answered
+//! by its deadline is *overdue*: its caller is told, and it goes on without one (nothing can end a
+//! single call of a guest).
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use greenroom_model::{ActorError, codes};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::handle::{Reply, refuse};
+
+/// Tells turns of one instance apart.
+pub(crate) type TurnId = u64;
+
+/// The turns of one instance.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    table: Mutex<Table>,
+    /// The watchdog has something new to look at.
+    changed: Notify,
+    timeout: Duration,
+    /// So many turns may run on without a caller before the instance is given up.
+    overdue_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    last: TurnId,
+    /// In time, by number: all have the same time to answer, so the first is due first.
+    running: BTreeMap<TurnId, Turn>,
+    overdue: usize,
+    /// When a turn last began or ended.
+    moved: Option<Instant>,
+    /// When the whole instance has to be gone.
+    end_by: Option<Instant>,
+    /// The watchdog knows of a deadline, and none that is added can be earlier.
+    is_watched: bool,
+}
+
+#[derive(Debug)]
+struct Turn {
+    deadline: Instant,
+    reply: Reply,
+}
+
+impl Turns {
+    /// A table whose turns have `timeout` each, for an instance that has to have started by `start_by`.
+    pub(crate) fn new(timeout: Duration, overdue_max: usize, start_by: Instant) -> Self {
+        let table = Table { end_by: Some(start_by), ..Table::default() };
+        Self { table: Mutex::new(table), changed: Notify::new(), timeout, overdue_max }
+    }
+
+    pub(crate) fn begin(&self, reply: Reply) -> TurnId {
+        let mut table = self.lock();
+        table.last += 1;
+        let id = table.last;
+        let now = Instant::now();
+        table.moved = Some(now);
+        table.running.insert(id, Turn { deadline: now + self.timeout, reply });
+        if !table.is_watched {
+            self.changed.notify_one();
+        }
+        id
+    }
+
+    /// Whom to answer, unless the turn is overdue.
+    pub(crate) fn end(&self, id: TurnId) -> Option<Reply> {
+        let mut table = self.lock();
+        let turn = table.running.remove(&id);
+        table.moved = Some(Instant::now());
+        if turn.is_none() {
+            table.overdue -= 1;
+        }
+        turn.map(|turn| turn.reply)
+    }
+
+    /// Whether some turn still has a caller.
+    pub(crate) fn has_callers(&self) -> bool {
+        !self.lock().running.is_empty()
+    }
+
+    /// Bounds the life of the instance, or lifts the bound.
+    pub(crate) fn end_by(&self, end_by: Option<Instant>) {
+        self.lock().end_by = end_by;
+        self.changed.notify_one();
+    }
+
+    /// The instance is gone: every caller left is told why.
+    pub(crate) fn refuse_all(&self, error: &ActorError) {
+        let running = std::mem::take(&mut self.lock().running);
+        running.into_values().for_each(|turn| refuse(turn.reply, error.clone()));
+    }
+
+    /// Watches the deadlines, and has to run for as long as the instance does. Returns when the instance
+    /// has to be given up: it is due to be gone, too much in it never ends, or a turn is overdue while
+    /// calls are `waiting` and none of them gets in, which means that the guest blocks all of itself.
+    pub(crate) async fn watch(&self, waiting: impl Fn() -> usize) {
+        loop {
+            let next = self.lock().next_deadline();
+            match next {
+                None => self.changed.notified().await,
+                Some(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at) => {}
+                    () = self.changed.notified() => {}
+                },
+            }
+            if self.tell_overdue(Instant::now(), &waiting) {
+                return;
+            }
+        }
+    }
+
+    /// Tells the callers of turns that are due; whether the instance has to be given up.
+    fn tell_overdue(&self, now: Instant, waiting: &impl Fn() -> usize) -> bool {
+        let mut table = self.lock();
+        let overdue_before = table.overdue;
+        while let Some(first) = table.running.first_entry() {
+            if first.get().deadline > now {
+                break;
+            }
+            let turn = first.remove();
+            table.overdue += 1;
+            refuse(turn.reply, timed_out());
+        }
+        let is_due = table.end_by.is_some_and(|end_by| end_by <= now);
+        let is_still = table.moved.is_some_and(|moved| moved + self.timeout <= now);
+        let is_blocked = table.overdue > overdue_before && is_still && waiting() > 0;
+        is_due || is_blocked || table.overdue > self.overdue_max
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // Nothing below panics halfway through a change.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn next_deadline(&mut self) -> Option<Instant> {
+        let turn = self.running.first_key_value().map(|(_, turn)| turn.deadline);
+        self.is_watched = turn.is_some();
+        turn.into_iter().chain(self.end_by).min()
+    }
+}
+
+fn timed_out() -> ActorError {
+    ActorError::new(codes::ACTION_TIMED_OUT, "Action timed out")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::handle::CallError;
+
+    fn turns() -> Turns {
+        let start_by = Instant::now() + Duration::from_secs(1);
+        let turns = Turns::new(Duration::from_secs(60), 100, start_by);
+        turns.end_by(None);
+        turns
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overdue_turn_answers_without_ending() {
+        let turns = turns();
+        let (reply, mut answer) = oneshot::channel();
+        let id = turns.begin(reply);
+        let watched = tokio::time::timeout(Duration::from_secs(59), turns.watch(|| 0));
+        assert!(watched.await.is_err());
+        assert!(answer.try_recv().is_err(), "not yet");
+        let watched = tokio::time::timeout(Duration::from_secs(2), turns.watch(|| 0));
+        assert!(watched.await.is_err(), "a turn does not end the instance");
+        let Ok(Err(CallError::Failed(error))) = answer.try_recv() else { panic!("an answer") };
+        assert!(error.is(codes::ACTION_TIMED_OUT));
+        assert!(!turns.has_callers());
+        assert!(turns.end(id).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_begun_while_watching_is_watched() {
+        let turns = turns();
+        let (early, _early_answer) = oneshot::channel();
+        let early = turns.begin(early);
+        let begin_later = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            turns.end(early);
+            let (late, answer) = oneshot::channel();
+            turns.begin(late);
+            answer.await
+        };
+        let answered = tokio::select! {
+            () = turns.watch(|| 0) => panic!("nothing ends the instance"),
+            answered = begin_later => answered,
+        };
+        assert!(answered.is_ok_and(|answer| answer.is_err()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_that_lets_nobody_in_is_given_up() {
+        let turns = turns();
+        let (reply, _answer) = oneshot::channel();
+        turns.begin(reply);
+        let watched = tokio::time::timeout(Duration::from_secs(61), turns.watch(|| 1));
+        assert!(watched.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_instance_is_watched_too() {
+        let turns = turns();
+        turns.end_by(Some(Instant::now() + Duration::from_secs(5)));
+        let watched = tokio::time::timeout(Duration::from_secs(6), turns.watch(|| 0));
+        assert!(watched.await.is_ok());
+    }
+}
