@@ -1,0 +1,220 @@
+//! The actors that are awake on this host: get one, or activate it, once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use greenroom_actor::{Ended, Handle, Order, Parts, activate};
+use greenroom_model::{ActorError, ActorId, ActorType, codes};
+use greenroom_storage::ActorRecord;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use crate::directory::Directory;
+
+/// So that callers of different actors seldom wait for the same lock.
+const SHARDS: usize = 32;
+/// Activations looked at to find some that can make room.
+const EVICTION_SAMPLE_MAX: usize = 4_096;
+/// Activations that are put to sleep at once to make room.
+const EVICTION_BATCH: usize = 64;
+
+type Shard = Mutex<HashMap<ActorId, Awake>>;
+
+struct Awake {
+    actor_type: ActorType,
+    handle: Handle,
+}
+
+pub(crate) struct Activations {
+    shards: Arc<[Shard]>,
+    directory: Arc<Directory>,
+    parts: Parts,
+    /// One permit for each activation.
+    places: Arc<Semaphore>,
+    /// Where to look next for somebody to make room.
+    next_shard: AtomicUsize,
+    tasks: TaskTracker,
+    is_closing: AtomicBool,
+}
+
+impl Activations {
+    pub(crate) fn new(directory: Arc<Directory>, parts: Parts) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            directory,
+            places: Arc::new(Semaphore::new(parts.limits.awake_max)),
+            parts,
+            next_shard: AtomicUsize::new(0),
+            tasks: TaskTracker::new(),
+            is_closing: AtomicBool::new(false),
+        }
+    }
+
+    /// The way to the actor's activation, which begins now if there is none. An activation that is about
+    /// to end is waited for.
+    pub(crate) async fn get_or_activate(
+        &self,
+        actor: &Arc<ActorRecord>,
+    ) -> Result<Handle, ActorError> {
+        loop {
+            match self.get(actor.id) {
+                Some(handle) if !handle.is_closed() => return Ok(handle),
+                Some(ending) => ending.ended().await,
+                None => {
+                    let place = self.take_place().await?;
+                    if let Some(handle) = self.begin(actor, place)? {
+                        return Ok(handle);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The way to the actor's activation, if it has one.
+    pub(crate) fn get(&self, id: ActorId) -> Option<Handle> {
+        lock(self.shard(id)).get(&id).map(|awake| awake.handle.clone())
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// Tells the activations of these types to move to the current revision.
+    pub(crate) fn upgrade(&self, actor_types: &[ActorType]) {
+        self.order(Order::Upgrade, |awake| actor_types.contains(&awake.actor_type));
+    }
+
+    /// Lets no activation begin any more, puts all to sleep, and waits for them.
+    pub(crate) async fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+        self.order(Order::Sleep, |_| true);
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn order(&self, order: Order, is_meant: impl Fn(&Awake) -> bool) {
+        for shard in &*self.shards {
+            lock(shard).values().filter(|awake| is_meant(awake)).for_each(|awake| {
+                awake.handle.order(order);
+            });
+        }
+    }
+
+    fn shard(&self, id: ActorId) -> &Shard {
+        &self.shards[shard_of(id)]
+    }
+
+    /// `None` if another caller was quicker.
+    fn begin(
+        &self,
+        actor: &Arc<ActorRecord>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Option<Handle>, ActorError> {
+        let mut shard = lock(self.shard(actor.id));
+        // Looked at under the lock: whoever closes orders all in the table to sleep after setting it.
+        if self.is_closing.load(Ordering::Acquire) {
+            return Err(closing());
+        }
+        if shard.contains_key(&actor.id) {
+            return Ok(None);
+        }
+        let (handle, life) = activate((**actor).clone(), self.parts.clone());
+        let actor_type = actor.name.actor_type.clone();
+        shard.insert(actor.id, Awake { actor_type, handle: handle.clone() });
+        drop(shard);
+        let departure = Departure {
+            shards: self.shards.clone(),
+            directory: self.directory.clone(),
+            actor: actor.clone(),
+            handle: handle.clone(),
+            is_gone: false,
+            _place: place,
+        };
+        self.tasks.spawn(async move {
+            // Moved in whole, so that it is dropped however the activation ends.
+            let mut departure = departure;
+            departure.is_gone = life.await == Ended::Gone;
+            drop(departure);
+        });
+        Ok(Some(handle))
+    }
+
+    /// A place for one more, made by putting those to sleep that have been idle longest, if need be.
+    async fn take_place(&self) -> Result<OwnedSemaphorePermit, ActorError> {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        self.make_room();
+        let limits = &self.parts.limits;
+        let waited = timeout(limits.awake_wait_max, self.places.clone().acquire_owned()).await;
+        waited.ok().and_then(Result::ok).ok_or_else(|| {
+            let text = format!(
+                "all {} places for awake actors are taken by actors that are busy; try again",
+                limits.awake_max
+            );
+            ActorError::new(codes::SERVICE_UNAVAILABLE, text)
+        })
+    }
+
+    fn make_room(&self) {
+        let first = self.next_shard.fetch_add(1, Ordering::Relaxed);
+        let mut idle: Vec<(Duration, Handle)> = Vec::new();
+        for step in 0..SHARDS {
+            let shard = lock(&self.shards[(first + step) % SHARDS]);
+            let handles = shard.values().map(|awake| &awake.handle);
+            idle.extend(handles.filter_map(|h| h.idle_for().map(|since| (since, h.clone()))));
+            if idle.len() >= EVICTION_SAMPLE_MAX {
+                break;
+            }
+        }
+        idle.sort_unstable_by_key(|(since, _)| std::cmp::Reverse(*since));
+        let count = idle.len().min(EVICTION_BATCH);
+        debug!(count, "putting idle actors to sleep to make room");
+        idle.iter().take(count).for_each(|(_, handle)| handle.order(Order::Sleep));
+    }
+}
+
+/// What is to be done when an activation has ended, however it did.
+struct Departure {
+    shards: Arc<[Shard]>,
+    directory: Arc<Directory>,
+    actor: Arc<ActorRecord>,
+    handle: Handle,
+    is_gone: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        if self.is_gone {
+            self.directory.forget(&self.actor);
+        }
+        let mut shard = lock(&self.shards[shard_of(self.actor.id)]);
+        if shard.get(&self.actor.id).is_some_and(|awake| awake.handle.is_same(&self.handle)) {
+            shard.remove(&self.actor.id);
+        }
+        drop(shard);
+        // Last: whoever waited for it looks at the table again.
+        self.handle.set_ended();
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+const fn shard_of(id: ActorId) -> usize {
+    // The low bits of an id are its random ones.
+    id.as_u128() as usize % SHARDS
+}
+
+fn lock(shard: &Shard) -> MutexGuard<'_, HashMap<ActorId, Awake>> {
+    // A map is never left half changed.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn closing() -> ActorError {
+    ActorError::new(codes::SERVICE_UNAVAILABLE, "the host is stopping; try again in a moment")
+}

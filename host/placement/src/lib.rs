@@ -1,0 +1,32 @@
+//! Where actors live, and how calls get there.
+//!
+//! [`Router`] is what the edge talks to: it finds the actor a call is for (`directory.rs`), finds or makes
+//! its activation (`activations.rs`), and delivers. [`Registry`] knows which revision of which
+//! component each actor type runs on, and takes new ones.
+
+mod activations;
+mod directory;
+mod registry;
+mod router;
+
+use std::sync::Arc;
+
+use greenroom_model::{Clock, Limits};
+use greenroom_runtime::Engine;
+use greenroom_storage::Storage;
+
+pub use registry::{Deployment, Registry, RevisionInfo};
+pub use router::{ActorInfo, ActorPage, Answer, Duplicate, Failed, ListFilter, Router};
+
+/// What placement is built from.
+#[derive(Clone)]
+pub struct Foundation {
+    /// Where data lives.
+    pub storage: Arc<dyn Storage>,
+    /// Where guests run.
+    pub engine: Engine,
+    /// The bounds.
+    pub limits: Arc<Limits>,
+    /// Wall time, for what is shown and stored.
+    pub clock: Arc<dyn Clock>,
+}

@@ -1,0 +1,390 @@
+//! Finding the actor, finding or making its activation, delivering; trying again where that is safe.
+
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use greenroom_actor::{CallError, Handle, Order, Parts};
+use greenroom_model::{
+    ActorError, ActorId, ActorName, ActorSpecifier, ActorType, Millis, Namespace, Outbound, Target,
+    codes,
+};
+use greenroom_storage::{ActorRecord, ListQuery};
+
+use crate::Foundation;
+use crate::activations::Activations;
+use crate::directory::{Directory, storage_error};
+use crate::registry::{Deployment, Registry, type_not_found};
+
+/// The way to every actor.
+pub struct Router {
+    foundation: Foundation,
+    registry: Arc<Registry>,
+    directory: Arc<Directory>,
+    activations: Activations,
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its result, as CBOR.
+    pub output: Bytes,
+    /// Who answered.
+    pub actor: ActorSpecifier,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// What the caller may know.
+    pub error: ActorError,
+    /// Who failed, if it got that far.
+    pub actor: Option<ActorSpecifier>,
+}
+
+impl From<ActorError> for Failed {
+    fn from(error: ActorError) -> Self {
+        Self { error, actor: None }
+    }
+}
+
+/// An actor, as operators see it.
+#[derive(Debug, Clone)]
+pub struct ActorInfo {
+    /// Its id.
+    pub id: ActorId,
+    /// Its name.
+    pub name: ActorName,
+    /// When it was created.
+    pub created_at: Millis,
+    /// Whether it is in memory.
+    pub is_awake: bool,
+}
+
+/// Which actors a listing is to show.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only of this namespace.
+    pub namespace: Option<Namespace>,
+    /// Only of this type.
+    pub actor_type: Option<ActorType>,
+    /// Only those after this one.
+    pub after: Option<ActorId>,
+    /// At most so many, and at most what the limits allow.
+    pub count_max: Option<usize>,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone)]
+pub struct ActorPage {
+    /// The actors, oldest first.
+    pub actors: Vec<ActorInfo>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<ActorId>,
+}
+
+impl Router {
+    /// A router over what the registry knows.
+    #[must_use]
+    pub fn new(foundation: Foundation, registry: Arc<Registry>) -> Arc<Self> {
+        Arc::new_cyclic(|router: &Weak<Self>| {
+            let directory = Arc::new(Directory::new(foundation.clone()));
+            let parts = Parts {
+                storage: foundation.storage.clone(),
+                engine: foundation.engine.clone(),
+                revisions: registry.clone(),
+                outbound: Arc::new(Inside(router.clone())),
+                limits: foundation.limits.clone(),
+            };
+            let activations = Activations::new(directory.clone(), parts);
+            Self { foundation, registry, directory, activations }
+        })
+    }
+
+    /// Runs an action and waits for its result. The actor is woken, or created, if need be.
+    ///
+    /// A call that was handed back before it began is entered again, a bounded number of times; one that
+    /// has begun never is.
+    ///
+    /// # Errors
+    ///
+    /// The action's own error, or why it could not run.
+    pub async fn call(&self, target: Target, action: String, args: Bytes) -> Result<Answer, Failed> {
+        for _ in 0..=self.foundation.limits.reentries_max {
+            let actor = self.locate(&target).await?;
+            let handle = self.activations.get_or_activate(&actor).await?;
+            let called = handle.call(action.clone(), args.clone()).await;
+            let specifier = || ActorSpecifier {
+                id: actor.id,
+                key: actor.name.key.clone(),
+                generation: handle.generation(),
+            };
+            let error = match called {
+                Ok(output) => return Ok(Answer { output, actor: specifier() }),
+                Err(CallError::NotBegun) => {
+                    handle.ended().await;
+                    continue;
+                }
+                Err(CallError::Overloaded) => overloaded(self.foundation.limits.mailbox_calls_max),
+                Err(CallError::Failed(error)) => error,
+            };
+            return Err(Failed { error, actor: Some(specifier()) });
+        }
+        let text = "the actor left memory again and again before the action could begin";
+        Err(ActorError::new(codes::STOPPING, text).into())
+    }
+
+    /// The actor that is meant, created if the target says so. Whether it is new comes with it. A new actor
+    /// starts at once, without being waited for.
+    ///
+    /// # Errors
+    ///
+    /// `actor.not_found`, `actor.type_not_found`.
+    pub async fn get_or_create(&self, target: &Target) -> Result<(ActorInfo, bool), ActorError> {
+        let Target::GetOrCreate { name, input } = target else {
+            return Ok((self.info(&*self.locate(target).await?), false));
+        };
+        if let Some(actor) = self.directory.resolve(name).await? {
+            return Ok((self.info(&actor), false));
+        }
+        let (actor, is_new) = self.create_now(name, input.clone()).await?;
+        Ok((self.info(&actor), is_new))
+    }
+
+    /// Creates an actor and starts it, without waiting for that.
+    ///
+    /// # Errors
+    ///
+    /// `actor.duplicate_key` if there is one of that name; its id is in the message.
+    pub async fn create(
+        &self,
+        name: &ActorName,
+        input: Option<Bytes>,
+    ) -> Result<ActorInfo, Box<Duplicate>> {
+        let (actor, is_new) = self.create_now(name, input).await.map_err(Duplicate::not)?;
+        if !is_new {
+            let key = &name.key;
+            let id = actor.id;
+            let text = format!("Actor key '{key}' already in use for actor '{id}'");
+            let error = ActorError::new(codes::DUPLICATE_KEY, text);
+            return Err(Box::new(Duplicate { error, existing: Some(id) }));
+        }
+        Ok(self.info(&actor))
+    }
+
+    /// The actor with this id.
+    ///
+    /// # Errors
+    ///
+    /// An internal error if the store cannot be read.
+    pub async fn find(&self, id: ActorId) -> Result<Option<ActorInfo>, ActorError> {
+        Ok(self.directory.find(id).await?.map(|actor| self.info(&actor)))
+    }
+
+    /// The actor of this name.
+    ///
+    /// # Errors
+    ///
+    /// An internal error if the store cannot be read.
+    pub async fn resolve(&self, name: &ActorName) -> Result<Option<ActorInfo>, ActorError> {
+        Ok(self.directory.resolve(name).await?.map(|actor| self.info(&actor)))
+    }
+
+    /// One page of actors.
+    ///
+    /// # Errors
+    ///
+    /// An internal error if the store cannot be read.
+    pub async fn list(&self, filter: ListFilter) -> Result<ActorPage, ActorError> {
+        let most = self.foundation.limits.page_actors_max;
+        let query = ListQuery {
+            namespace: filter.namespace,
+            actor_type: filter.actor_type,
+            after: filter.after,
+            count_max: filter.count_max.map_or(most, |count| count.clamp(1, most)),
+        };
+        let page = self.foundation.storage.list(query).await.map_err(storage_error)?;
+        let next = page.actors.last().filter(|_| page.has_more).map(|actor| actor.id);
+        Ok(ActorPage { actors: page.actors.iter().map(|actor| self.info(actor)).collect(), next })
+    }
+
+    /// Puts an actor to sleep and waits until it does. One that sleeps already stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// `actor.not_found`.
+    pub async fn sleep(&self, id: ActorId) -> Result<(), ActorError> {
+        self.directory.find(id).await?.ok_or_else(not_found)?;
+        if let Some(handle) = self.activations.get(id) {
+            handle.order(Order::Sleep);
+            handle.ended().await;
+        }
+        Ok(())
+    }
+
+    /// Removes an actor for good and waits until it is gone. It is woken first if it sleeps, because it
+    /// may have something to do when it is destroyed.
+    ///
+    /// # Errors
+    ///
+    /// `actor.not_found`.
+    pub async fn destroy(&self, id: ActorId) -> Result<(), ActorError> {
+        let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
+        // An actor that cannot start, or whose code is gone, can be destroyed all the same.
+        if let Ok(handle) = self.activations.get_or_activate(&actor).await {
+            handle.order(Order::Destroy);
+            handle.ended().await;
+        }
+        self.foundation.storage.destroy(actor.row).await.map_err(storage_error)?;
+        self.directory.forget(&actor);
+        Ok(())
+    }
+
+    /// Deploys a component and moves the awake actors of its types to it, each after its begun turns have
+    /// finished. Does not wait for them.
+    ///
+    /// # Errors
+    ///
+    /// `component.*` says what is wrong with it; nothing has changed then.
+    pub async fn deploy(&self, bytes: Bytes) -> Result<Deployment, ActorError> {
+        let (deployment, changed) = self.registry.deploy(bytes).await?;
+        self.activations.upgrade(&changed);
+        Ok(deployment)
+    }
+
+    /// How many actors are awake.
+    #[must_use]
+    pub fn awake_count(&self) -> usize {
+        self.activations.count()
+    }
+
+    /// Lets nothing begin any more, puts every actor to sleep, and waits for that. Within what time is up
+    /// to the caller.
+    pub async fn close(&self) {
+        self.activations.close().await;
+    }
+
+    async fn locate(&self, target: &Target) -> Result<Arc<ActorRecord>, ActorError> {
+        match target {
+            Target::Id(id) => self.directory.find(*id).await?.ok_or_else(not_found),
+            Target::Get(name) => match self.directory.resolve(name).await? {
+                Some(actor) => Ok(actor),
+                None if self.registry.has_type(&name.actor_type) => Err(not_found()),
+                None => Err(type_not_found(&name.actor_type)),
+            },
+            Target::GetOrCreate { name, input } => match self.directory.resolve(name).await? {
+                Some(actor) => Ok(actor),
+                None => {
+                    self.check_type(name)?;
+                    Ok(self.directory.create(name.clone(), input.clone()).await?.0)
+                }
+            },
+        }
+    }
+
+    async fn create_now(
+        &self,
+        name: &ActorName,
+        input: Option<Bytes>,
+    ) -> Result<(Arc<ActorRecord>, bool), ActorError> {
+        self.check_type(name)?;
+        let (actor, is_new) = self.directory.create(name.clone(), input).await?;
+        if is_new {
+            // Created is what was asked for; how the start goes, the first call will tell.
+            _ = self.activations.get_or_activate(&actor).await;
+        }
+        Ok((actor, is_new))
+    }
+
+    fn check_type(&self, name: &ActorName) -> Result<(), ActorError> {
+        if self.registry.has_type(&name.actor_type) {
+            Ok(())
+        } else {
+            Err(type_not_found(&name.actor_type))
+        }
+    }
+
+    fn info(&self, actor: &ActorRecord) -> ActorInfo {
+        ActorInfo {
+            id: actor.id,
+            name: actor.name.clone(),
+            created_at: actor.created_at,
+            is_awake: self.activations.get(actor.id).as_ref().is_some_and(is_serving),
+        }
+    }
+}
+
+fn is_serving(handle: &Handle) -> bool {
+    !handle.is_closed()
+}
+
+/// Why an actor was not created.
+#[derive(Debug)]
+pub struct Duplicate {
+    /// What the caller may know.
+    pub error: ActorError,
+    /// The actor that has the name already, if that is the reason.
+    pub existing: Option<ActorId>,
+}
+
+impl Duplicate {
+    fn not(error: ActorError) -> Box<Self> {
+        Box::new(Self { error, existing: None })
+    }
+}
+
+fn not_found() -> ActorError {
+    ActorError::new(codes::NOT_FOUND, "The actor does not exist or was destroyed.")
+}
+
+fn overloaded(mailbox_calls_max: usize) -> ActorError {
+    let text = format!("the actor has {mailbox_calls_max} calls waiting, as many as it may; try again later");
+    ActorError::new(codes::OVERLOADED, text)
+}
+
+/// The router, as guests inside reach it. Weak, because the router holds the guests.
+struct Inside(Weak<Router>);
+
+impl Inside {
+    fn router(&self) -> Result<Arc<Router>, ActorError> {
+        self.0.upgrade().ok_or_else(crate::activations::closing)
+    }
+}
+
+/// An id is a way past names, but not out of the namespace.
+async fn check_namespace(
+    router: &Router,
+    from: &Namespace,
+    target: &Target,
+) -> Result<(), ActorError> {
+    let Target::Id(id) = target else { return Ok(()) };
+    let actor = router.directory.find(*id).await?.ok_or_else(not_found)?;
+    if actor.name.namespace == *from { Ok(()) } else { Err(not_found()) }
+}
+
+#[async_trait]
+impl Outbound for Inside {
+    async fn call(
+        &self,
+        from: &Namespace,
+        target: Target,
+        action: String,
+        args: Bytes,
+    ) -> Result<Bytes, ActorError> {
+        let router = self.router()?;
+        check_namespace(&router, from, &target).await?;
+        let answer = router.call(target, action, args).await;
+        answer.map(|answer| answer.output).map_err(|failed| failed.error)
+    }
+
+    async fn create(&self, name: ActorName, input: Option<Bytes>) -> Result<ActorId, ActorError> {
+        let created = self.router()?.create(&name, input).await;
+        created.map(|actor| actor.id).map_err(|duplicate| duplicate.error)
+    }
+
+    async fn resolve(&self, from: &Namespace, target: Target) -> Result<ActorId, ActorError> {
+        let router = self.router()?;
+        check_namespace(&router, from, &target).await?;
+        Ok(router.get_or_create(&target).await?.0.id)
+    }
+}
