@@ -1,0 +1,298 @@
+//! `#[actor]`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::meta::ParseNestedMeta;
+use syn::{Attribute, Error, ImplItem, ImplItemFn, ItemImpl, LitStr, Result, Type};
+
+use crate::function::{Function, is_optional, type_name};
+use crate::names::{Rename, camel, duration_ms};
+
+/// What stands in the parentheses of `#[actor(…)]`.
+#[derive(Default)]
+pub(crate) struct Settings {
+    name: Option<LitStr>,
+    rename: Rename,
+    vars: Option<Type>,
+    sleep_after_ms: Option<u32>,
+    no_sleep: bool,
+    action_timeout_ms: Option<u32>,
+    stop_grace_ms: Option<u32>,
+}
+
+impl Settings {
+    pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        let duration = |meta: &ParseNestedMeta<'_>| duration_ms(&meta.value()?.parse()?).map(Some);
+        let setting = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+        match setting.as_str() {
+            "name" => self.name = Some(meta.value()?.parse()?),
+            "rename_all" => self.rename = Rename::parse(&meta.value()?.parse()?)?,
+            "vars" => self.vars = Some(meta.value()?.parse()?),
+            "sleep_after" => self.sleep_after_ms = duration(meta)?,
+            "no_sleep" => self.no_sleep = true,
+            "action_timeout" => self.action_timeout_ms = duration(meta)?,
+            "stop_grace" => self.stop_grace_ms = duration(meta)?,
+            _ => return Err(meta.error("no such setting of an actor")),
+        }
+        Ok(())
+    }
+}
+
+/// What a function of the block is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Action,
+    Create,
+    Vars,
+    OnWake,
+    OnSleep,
+    OnDestroy,
+}
+
+impl Role {
+    fn of(attribute: &Attribute) -> Option<Self> {
+        let name = attribute.path().get_ident()?.to_string();
+        Some(match name.as_str() {
+            "action" => Self::Action,
+            "create" => Self::Create,
+            "vars" => Self::Vars,
+            "on_wake" => Self::OnWake,
+            "on_sleep" => Self::OnSleep,
+            "on_destroy" => Self::OnDestroy,
+            _ => return None,
+        })
+    }
+}
+
+/// The marked functions of a block.
+#[derive(Default)]
+struct Marked {
+    actions: Vec<(String, Function)>,
+    create: Option<Function>,
+    vars: Option<Function>,
+    on_wake: Option<Function>,
+    on_sleep: Option<Function>,
+    on_destroy: Option<Function>,
+}
+
+pub(crate) fn expand(settings: Settings, mut block: ItemImpl) -> Result<TokenStream> {
+    if block.trait_.is_some() || !block.generics.params.is_empty() {
+        return Err(Error::new_spanned(&block.self_ty, "an actor is a plain `impl Type { … }`"));
+    }
+    let mut marked = Marked::default();
+    for item in &mut block.items {
+        if let ImplItem::Fn(function) = item {
+            marked.take(function, settings.rename)?;
+        }
+    }
+    let actor = &block.self_ty;
+    let name = match &settings.name {
+        Some(name) => name.value(),
+        None => camel(&type_name(actor)),
+    };
+    let vars = settings.vars.as_ref().map_or_else(|| quote!(()), |vars| quote!(#vars));
+    let describe = describe(&name, &settings, &marked.actions);
+    let create = create(marked.create.as_ref())?;
+    let make_vars = plain(marked.vars.as_ref())?
+        .unwrap_or_else(|| quote!(::core::default::Default::default()));
+    let unit = |hook: Option<&Function>| Ok::<_, Error>(plain(hook)?.unwrap_or_default());
+    let (on_wake, on_sleep) = (unit(marked.on_wake.as_ref())?, unit(marked.on_sleep.as_ref())?);
+    let on_destroy = unit(marked.on_destroy.as_ref())?;
+    let calls = marked.actions.iter().map(|(name, function)| call(name, function));
+    Ok(quote! {
+        #block
+
+        #[allow(unused_variables, clippy::let_unit_value, clippy::unused_unit, reason = "generated")]
+        impl ::greenroom_sdk::Actor for #actor {
+            const TYPE: &'static str = #name;
+            type Vars = #vars;
+
+            #describe
+
+            fn create(
+                cx: ::greenroom_sdk::Context<Self>,
+                input: ::core::option::Option<::std::vec::Vec<u8>>,
+            ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<Self>> {
+                ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#create) })
+            }
+
+            fn vars(
+                cx: ::greenroom_sdk::Context<Self>,
+            ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<Self::Vars>> {
+                ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#make_vars) })
+            }
+
+            fn on_wake(
+                cx: ::greenroom_sdk::Context<Self>,
+            ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<()>> {
+                ::std::boxed::Box::pin(async move { ::core::result::Result::Ok({ #on_wake; }) })
+            }
+
+            fn on_stop(
+                cx: ::greenroom_sdk::Context<Self>,
+                reason: ::greenroom_sdk::StopReason,
+            ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<()>> {
+                ::std::boxed::Box::pin(async move {
+                    match reason {
+                        ::greenroom_sdk::StopReason::Destroy => { #on_destroy; }
+                        _ => { #on_sleep; }
+                    }
+                    ::core::result::Result::Ok(())
+                })
+            }
+
+            fn call(
+                cx: ::greenroom_sdk::Context<Self>,
+                action: &str,
+                args: ::std::vec::Vec<u8>,
+            ) -> ::core::option::Option<
+                ::greenroom_sdk::Future<::greenroom_sdk::Result<::std::vec::Vec<u8>>>,
+            > {
+                match action {
+                    #(#calls)*
+                    _ => ::core::option::Option::None,
+                }
+            }
+        }
+    })
+}
+
+impl Marked {
+    /// Takes the marks off a function and notes what it is for.
+    fn take(&mut self, function: &mut ImplItemFn, rename: Rename) -> Result<()> {
+        let mut role = None;
+        let mut name = rename.apply(&function.sig.ident.to_string());
+        for attribute in &function.attrs {
+            let Some(found) = Role::of(attribute) else { continue };
+            if role.replace(found).is_some() {
+                return Err(Error::new_spanned(attribute, "a function has one role"));
+            }
+            if found == Role::Action {
+                take_action_name(attribute, &mut name)?;
+            }
+        }
+        function.attrs.retain(|attribute| Role::of(attribute).is_none());
+        let Some(role) = role else { return Ok(()) };
+        let parsed = Function::parse(&function.sig)?;
+        let place = match role {
+            Role::Action => {
+                self.actions.push((name, parsed));
+                return Ok(());
+            }
+            Role::Create => &mut self.create,
+            Role::Vars => &mut self.vars,
+            Role::OnWake => &mut self.on_wake,
+            Role::OnSleep => &mut self.on_sleep,
+            Role::OnDestroy => &mut self.on_destroy,
+        };
+        if place.replace(parsed).is_some() {
+            return Err(Error::new_spanned(&function.sig.ident, "there is one already"));
+        }
+        Ok(())
+    }
+}
+
+/// The name in `#[action(name = "…")]`.
+pub(crate) fn take_action_name(attribute: &Attribute, name: &mut String) -> Result<()> {
+    if matches!(attribute.meta, syn::Meta::Path(_)) {
+        return Ok(());
+    }
+    attribute.parse_nested_meta(|meta| {
+        if !meta.path.is_ident("name") {
+            return Err(meta.error("an action has the setting `name` only"));
+        }
+        let given: LitStr = meta.value()?.parse()?;
+        *name = given.value();
+        Ok(())
+    })
+}
+
+fn describe(name: &str, settings: &Settings, actions: &[(String, Function)]) -> TokenStream {
+    let option = |ms: Option<u32>| match ms {
+        Some(ms) => quote!(::core::option::Option::Some(#ms)),
+        None => quote!(::core::option::Option::None),
+    };
+    let sleep_after = option(settings.sleep_after_ms);
+    let action_timeout = option(settings.action_timeout_ms);
+    let stop_grace = option(settings.stop_grace_ms);
+    let no_sleep = settings.no_sleep;
+    let actions = actions.iter().map(|(name, function)| {
+        let parameters = function.parameters.iter().map(|parameter| {
+            let (name, optional) = (&parameter.name, is_optional(&parameter.ty));
+            let type_name = type_name(&parameter.ty);
+            quote!(description::Parameter {
+                name: #name.into(),
+                type_name: #type_name.into(),
+                optional: #optional,
+            })
+        });
+        let result = match function.success().map(type_name) {
+            Some(result) => quote!(::core::option::Option::Some(#result.into())),
+            None => quote!(::core::option::Option::None),
+        };
+        quote!(description::ActionDescription {
+            name: #name.into(),
+            parameters: ::std::vec![#(#parameters),*],
+            result: #result,
+        })
+    });
+    quote! {
+        fn describe() -> ::greenroom_sdk::Description {
+            use ::greenroom_sdk::private::description;
+            description::ActorTypeDescription {
+                name: #name.into(),
+                actions: ::std::vec![#(#actions),*],
+                options: description::ActorTypeOptions {
+                    sleep_after_ms: #sleep_after,
+                    no_sleep: #no_sleep,
+                    action_timeout_ms: #action_timeout,
+                    stop_grace_ms: #stop_grace,
+                },
+            }
+        }
+    }
+}
+
+fn create(create: Option<&Function>) -> Result<TokenStream> {
+    let Some(create) = create else {
+        return Ok(quote!(<Self as ::core::default::Default>::default()));
+    };
+    create.expect_parameters(1)?;
+    let arguments = create.argument_names();
+    let types = create.parameters.iter().map(|parameter| &parameter.ty);
+    let called = create.call(&arguments);
+    Ok(quote!({
+        #(let #arguments: #types =
+            ::greenroom_sdk::private::decode_input(input.as_deref())?;)*
+        #called
+    }))
+}
+
+/// A function that takes nothing from outside.
+fn plain(function: Option<&Function>) -> Result<Option<TokenStream>> {
+    let Some(function) = function else { return Ok(None) };
+    function.expect_parameters(0)?;
+    Ok(Some(function.call(&[])))
+}
+
+fn call(name: &str, function: &Function) -> TokenStream {
+    let arguments = function.argument_names();
+    let count = arguments.len();
+    let names = function.parameters.iter().map(|parameter| &parameter.name);
+    let types = function.parameters.iter().map(|parameter| &parameter.ty);
+    let called = function.call(&arguments);
+    let encoded = match function.success() {
+        Some(_) => quote!(::greenroom_sdk::private::encode(&output)),
+        None => quote!(::core::result::Result::Ok(::greenroom_sdk::private::nothing())),
+    };
+    quote! {
+        #name => ::core::option::Option::Some(::std::boxed::Box::pin(async move {
+            #[allow(unused_mut, reason = "without arguments")]
+            let mut given = ::greenroom_sdk::private::Args::new(&args, #count)?;
+            #(let #arguments: #types = given.next(#names)?;)*
+            ::core::mem::drop(given);
+            let output = #called;
+            #encoded
+        })),
+    }
+}

@@ -1,0 +1,44 @@
+//! The macros of `greenroom-sdk`, which documents how to use them.
+
+mod actor;
+mod function;
+mod handle;
+mod names;
+
+use proc_macro::TokenStream;
+use syn::parse_macro_input;
+
+/// Turns an `impl` block into an actor type.
+///
+/// | setting | default | |
+/// |---|---|---|
+/// | `name = "…"` | the type's name, in camelCase | what clients call it by |
+/// | `rename_all = "camelCase"` | as written | how actions without a name of their own are called |
+/// | `vars = Type` | `()` | what is kept in memory only |
+/// | `sleep_after = "30s"` | the host's | idle time before it sleeps |
+/// | `no_sleep` | off | it never sleeps for want of work |
+/// | `action_timeout = "60s"` | the host's | time before a caller is told that it timed out |
+/// | `stop_grace = "15s"` | the host's | time for everything between the decision to stop and the end |
+///
+/// Functions in the block are marked `#[action]` (or `#[action(name = "group.member")]`), `#[create]`,
+/// `#[vars]`, `#[on_wake]`, `#[on_sleep]`, `#[on_destroy]`; what is not marked stays what it is.
+#[proc_macro_attribute]
+pub fn actor(settings: TokenStream, block: TokenStream) -> TokenStream {
+    let mut parsed = actor::Settings::default();
+    let parser = syn::meta::parser(|meta| parsed.take(&meta));
+    parse_macro_input!(settings with parser);
+    let block = parse_macro_input!(block as syn::ItemImpl);
+    actor::expand(parsed, block).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Turns a trait into a typed handle of another actor.
+///
+/// `#[handle("inventory")] trait Inventory { async fn reserve(&self, count: u32) -> bool; }` makes a struct
+/// `Inventory` with the functions `get`, `get_or_create`, `create`, `with_id`, and the method `reserve`, which
+/// gives `Result<bool, CallError>`. `rename_all` and `#[action(name = "…")]` work as in `#[actor]`.
+#[proc_macro_attribute]
+pub fn handle(settings: TokenStream, item: TokenStream) -> TokenStream {
+    let settings = parse_macro_input!(settings as handle::Settings);
+    let item = parse_macro_input!(item as syn::ItemTrait);
+    handle::expand(&settings, &item).unwrap_or_else(|error| error.to_compile_error()).into()
+}

@@ -1,0 +1,82 @@
+//! Arguments in, results out.
+
+use greenroom_value::{from_slice, split_array, to_vec};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result, UserError};
+
+/// What JavaScript calls `undefined`.
+const NOTHING: &[u8] = &[0xf7];
+
+/// The arguments of one call, taken one by one.
+pub struct Args<'a> {
+    items: Vec<&'a [u8]>,
+    taken: usize,
+}
+
+impl<'a> Args<'a> {
+    /// Splits the bytes of a call's arguments.
+    ///
+    /// # Errors
+    ///
+    /// `actor.validation_error` if there are more than `count`.
+    pub fn new(bytes: &'a [u8], count: usize) -> Result<Self> {
+        let items = split_array(bytes).map_err(|e| invalid(format!("the arguments: {e}")))?;
+        if items.len() > count {
+            let given = items.len();
+            return Err(invalid(format!("{given} arguments were given; the action takes {count}")));
+        }
+        Ok(Self { items, taken: 0 })
+    }
+
+    /// The next argument. One that was left out is nothing, which only an `Option` can be.
+    ///
+    /// # Errors
+    ///
+    /// `actor.validation_error` if it is not a `T`.
+    pub fn next<T: DeserializeOwned>(&mut self, name: &str) -> Result<T> {
+        let item = self.items.get(self.taken).copied();
+        self.taken += 1;
+        from_slice(item.unwrap_or(NOTHING)).map_err(|error| {
+            let number = self.taken;
+            match item {
+                Some(_) => invalid(format!("argument {number} ({name}): {error}")),
+                None => invalid(format!("argument {number} ({name}) is missing")),
+            }
+        })
+    }
+}
+
+fn invalid(message: String) -> Error {
+    UserError::new(message).with_group("actor").with_code("validation_error").into()
+}
+
+/// What an actor was created with. Without input it is nothing, which an `Option` or a [`Value`] can be.
+///
+/// # Errors
+///
+/// `actor.validation_error` if it is not a `T`.
+///
+/// [`Value`]: crate::Value
+pub fn decode_input<T: DeserializeOwned>(input: Option<&[u8]>) -> Result<T> {
+    from_slice(input.unwrap_or(NOTHING)).map_err(|error| match input {
+        Some(_) => invalid(format!("the input: {error}")),
+        None => invalid("the actor needs input to be created".to_owned()),
+    })
+}
+
+/// An action's result.
+///
+/// # Errors
+///
+/// An internal error if it cannot be serialized.
+pub fn encode<T: Serialize>(result: &T) -> Result<Vec<u8>> {
+    Ok(to_vec(result)?)
+}
+
+/// The result of an action that has none.
+#[must_use]
+pub fn nothing() -> Vec<u8> {
+    NOTHING.to_vec()
+}

@@ -1,0 +1,82 @@
+//! The component's exports: the same for every component, over its list of actor types.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use crate::bindings::exports::greenroom::actor::description::ComponentDescription;
+use crate::bindings::exports::greenroom::actor::lifecycle::StopReason as WitStopReason;
+use crate::bindings::exports::greenroom::actor::state::StateSnapshot;
+use crate::bindings::exports::greenroom::actor::{actions, description, lifecycle, state};
+use crate::bindings::greenroom::actor::types::{Failure, Identity};
+use crate::component::{Body, Entry, Registered, StopReason};
+use crate::error::{Error, UserError};
+
+thread_local! {
+    /// The actor that this instance is, from its create or wake on.
+    static BODY: OnceCell<Rc<dyn Body>> = const { OnceCell::new() };
+}
+
+fn body() -> Result<Rc<dyn Body>, Failure> {
+    let body = BODY.with(|body| body.get().cloned());
+    body.ok_or_else(|| Failure::Internal("the instance is no actor yet".to_owned()))
+}
+
+fn embody(entries: &[Entry], identity: Identity) -> Result<Rc<dyn Body>, Failure> {
+    let wanted = entries.iter().find(|entry| entry.name == identity.actor_type);
+    let entry = wanted.ok_or_else(|| {
+        Failure::Internal(format!("the component has no actor type {}", identity.actor_type))
+    })?;
+    let embodied = (entry.embody)(identity);
+    BODY.with(|body| body.set(embodied.clone()))
+        .map_err(|_| Failure::Internal("the instance is an actor already".to_owned()))?;
+    Ok(embodied)
+}
+
+impl<T: Registered> description::Guest for T {
+    fn describe() -> ComponentDescription {
+        ComponentDescription {
+            name: T::NAME.to_owned(),
+            sdk: concat!("greenroom-sdk ", env!("CARGO_PKG_VERSION")).to_owned(),
+            actor_types: T::entries().iter().map(|entry| (entry.describe)()).collect(),
+        }
+    }
+}
+
+impl<T: Registered> lifecycle::Guest for T {
+    async fn create(self_: Identity, input: Option<Vec<u8>>) -> Result<(), Failure> {
+        embody(T::entries(), self_)?.create(input).await.map_err(Error::into_wit)
+    }
+
+    async fn wake(self_: Identity, state: Option<Vec<u8>>) -> Result<(), Failure> {
+        embody(T::entries(), self_)?.wake(state).await.map_err(Error::into_wit)
+    }
+
+    async fn stop(reason: WitStopReason) -> Result<(), Failure> {
+        let reason = match reason {
+            WitStopReason::Sleep => StopReason::Sleep,
+            WitStopReason::Upgrade => StopReason::Upgrade,
+            WitStopReason::Destroy => StopReason::Destroy,
+        };
+        body()?.stop(reason).await.map_err(Error::into_wit)
+    }
+}
+
+impl<T: Registered> actions::Guest for T {
+    async fn call(action: String, args: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        match body()?.call(&action, args) {
+            Some(called) => called.await.map_err(Error::into_wit),
+            None => {
+                let text = format!("there is no action {action:?}");
+                let error = UserError::new(text).with_group("actor").with_code("action_not_found");
+                Err(Error::from(error).into_wit())
+            }
+        }
+    }
+}
+
+impl<T: Registered> state::Guest for T {
+    fn snapshot() -> StateSnapshot {
+        let changed = body().ok().and_then(|body| body.snapshot());
+        changed.map_or(StateSnapshot::Unchanged, StateSnapshot::Changed)
+    }
+}
