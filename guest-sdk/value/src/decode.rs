@@ -11,15 +11,36 @@ use crate::{DEPTH_MAX, Error, Value};
 ///
 /// [`Error`] if the bytes are not one well-formed value and nothing else.
 pub fn decode(bytes: &[u8]) -> Result<Value, Error> {
+    decode_with(bytes, Wide::Number)
+}
+
+/// As [`decode`], for bytes from a JavaScript client: there, an integer written in eight bytes is a `BigInt`,
+/// however small it is, and every number that is not fits into four bytes or is a float.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_javascript(bytes: &[u8]) -> Result<Value, Error> {
+    decode_with(bytes, Wide::BigInt)
+}
+
+/// What an integer in eight bytes stands for.
+#[derive(Clone, Copy)]
+enum Wide {
+    Number,
+    BigInt,
+}
+
+fn decode_with(bytes: &[u8], wide: Wide) -> Result<Value, Error> {
     let mut decoder = Decoder::new(bytes);
-    let value = read(&mut decoder, 0)?;
+    let value = read(&mut decoder, wide, 0)?;
     match bytes.len() - decoder.position() {
         0 => Ok(value),
         trailing => Err(Error::Trailing(trailing)),
     }
 }
 
-fn read(d: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
+fn read(d: &mut Decoder<'_>, wide: Wide, depth: usize) -> Result<Value, Error> {
     if depth > DEPTH_MAX {
         return Err(Error::TooDeep);
     }
@@ -33,14 +54,21 @@ fn read(d: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
             Value::Null
         }
         Kind::Bool => Value::Bool(lift(d.bool())?),
-        Kind::Int => Value::Int(lift(d.int())?.into()),
+        Kind::Int => {
+            let is_wide = matches!(d.input().get(d.position()), Some(0x1b | 0x3b));
+            let number = lift(d.int())?.into();
+            match wide {
+                Wide::BigInt if is_wide => Value::BigInt(number),
+                Wide::BigInt | Wide::Number => Value::Int(number),
+            }
+        }
         Kind::Float => Value::Float(lift(d.f64())?),
         Kind::Bytes => Value::Bytes(read_bytes(d)?),
         Kind::Text => Value::Text(read_text(d)?),
         Kind::Array => {
             let mut items = Vec::new();
             each(d, |d| lift(d.array()), |d| {
-                items.push(read(d, depth + 1)?);
+                items.push(read(d, wide, depth + 1)?);
                 Ok(())
             })?;
             Value::Array(items)
@@ -48,15 +76,15 @@ fn read(d: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
         Kind::Map => {
             let mut pairs = Vec::new();
             each(d, |d| lift(d.map()), |d| {
-                let key = read(d, depth + 1)?;
-                pairs.push((key, read(d, depth + 1)?));
+                let key = read(d, wide, depth + 1)?;
+                pairs.push((key, read(d, wide, depth + 1)?));
                 Ok(())
             })?;
             Value::Map(pairs)
         }
         Kind::Tag => {
             let tag = lift(d.tag())?.as_u64();
-            untag(tag, read(d, depth + 1)?)
+            untag(tag, read(d, wide, depth + 1)?)
         }
     };
     Ok(value)

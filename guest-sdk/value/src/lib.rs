@@ -28,7 +28,7 @@ mod validate;
 mod value;
 
 pub use de::from_slice;
-pub use decode::decode;
+pub use decode::{decode, decode_javascript};
 pub use encode::{encode, encode_into};
 pub use ser::to_vec;
 pub use split::split_array;

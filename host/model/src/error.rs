@@ -48,7 +48,8 @@ impl ActorError {
         }
     }
 
-    /// An error that a guest made for its callers. The stock server answers those with 500.
+    /// An error that a guest made for its callers. The stock server answers those with 500, unless their
+    /// code is one of the host's own.
     #[must_use]
     pub fn from_guest(
         group: String,
@@ -56,7 +57,12 @@ impl ActorError {
         message: String,
         metadata: Option<Bytes>,
     ) -> Self {
-        let status = if code == "forbidden" { 403 } else { 500 };
+        let is_known = |known: &&Code| known.group == group && known.code == code;
+        let status = match codes::ALL.iter().find(is_known) {
+            Some(known) => known.status,
+            None if code == "forbidden" => 403,
+            None => 500,
+        };
         Self {
             group: Cow::Owned(group),
             code: Cow::Owned(code),

@@ -1,0 +1,38 @@
+//! The operators' side: actors and components. Always JSON.
+
+mod actors;
+mod components;
+pub(crate) mod status;
+
+use greenroom_model::{ActorError, codes};
+use http::Method;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use crate::app::App;
+use crate::reply::Reply;
+use crate::route::AdminPath;
+
+/// Answers a request to the operators' side, by somebody who may make it.
+pub(crate) async fn answer(
+    app: &App,
+    head: &Parts,
+    path: &AdminPath<'_>,
+    body: Incoming,
+) -> Result<Reply, ActorError> {
+    let query = head.uri.query().unwrap_or_default();
+    match (&head.method, path) {
+        (&Method::GET, AdminPath::Actors) => actors::list(app, query).await,
+        (&Method::PUT, AdminPath::Actors) => actors::get_or_create(app, query, body).await,
+        (&Method::POST, AdminPath::Actors) => actors::create(app, query, body).await,
+        (&Method::DELETE, AdminPath::Actor(id)) => actors::destroy(app, query, id).await,
+        (&Method::POST, AdminPath::Sleep(id)) => actors::sleep(app, query, id).await,
+        (&Method::GET, AdminPath::Components) => components::list(app).await,
+        (&Method::POST, AdminPath::Components) => components::deploy(app, body).await,
+        (&Method::GET, AdminPath::Component(name)) => components::history(app, name).await,
+        (method, _) => {
+            let text = format!("{method} is not for this path");
+            Err(ActorError::new(codes::METHOD_NOT_ALLOWED, text))
+        }
+    }
+}

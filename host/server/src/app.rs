@@ -1,0 +1,78 @@
+//! What every request can reach, and where each goes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use greenroom_model::{ActorError, Limits, Namespace, codes};
+use greenroom_placement::{Registry, Router};
+use http::request::Parts;
+use http::{Method, Request};
+use hyper::body::Incoming;
+
+use crate::auth::Token;
+use crate::reply::{self, Reply};
+use crate::route::{Route, route};
+use crate::{admin, cors, gateway};
+
+/// The parts that the edge is made of.
+pub struct App {
+    /// The way to actors.
+    pub router: Arc<Router>,
+    /// What is deployed.
+    pub registry: Arc<Registry>,
+    /// The bounds.
+    pub limits: Arc<Limits>,
+    /// What management calls have to show; `None` in development mode.
+    pub token: Option<String>,
+    /// Which namespaces there are.
+    pub namespaces: Namespaces,
+}
+
+/// Which namespaces there are.
+#[derive(Debug, Clone)]
+pub enum Namespaces {
+    /// Any: one comes into being when it is first named.
+    Any,
+    /// These.
+    Listed(HashSet<Namespace>),
+}
+
+impl App {
+    /// Checks a namespace that a request names.
+    pub(crate) fn namespace(&self, name: &str) -> Result<Namespace, ActorError> {
+        let unknown = || {
+            let text = format!("there is no namespace {:?}", name.chars().take(80).collect::<String>());
+            ActorError::new(codes::NAMESPACE_NOT_FOUND, text)
+        };
+        let namespace = Namespace::new(name).map_err(|_| unknown())?;
+        match &self.namespaces {
+            Namespaces::Listed(listed) if !listed.contains(&namespace) => Err(unknown()),
+            Namespaces::Listed(_) | Namespaces::Any => Ok(namespace),
+        }
+    }
+
+    /// Answers a request, whatever it is.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reply {
+        let (head, body) = request.into_parts();
+        let reply = if head.method == Method::OPTIONS {
+            cors::preflight(&head.headers)
+        } else {
+            self.dispatch(&head, body).await.unwrap_or_else(|error| reply::error(&error))
+        };
+        cors::allow(&head.headers, reply)
+    }
+
+    async fn dispatch(&self, head: &Parts, body: Incoming) -> Result<Reply, ActorError> {
+        let path = head.uri.path();
+        match route(path, &head.headers)? {
+            Route::Root => Ok(admin::status::root()),
+            Route::Health => Ok(admin::status::health()),
+            Route::Metadata => Ok(admin::status::metadata()),
+            Route::Gateway(path) => gateway::answer(self, head, &path, body).await,
+            Route::Admin(path) => {
+                Token(self.token.as_deref()).check(&head.headers)?;
+                admin::answer(self, head, &path, body).await
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! JSON to and from [`Value`]. What JSON has no word for is written in tag arrays.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use greenroom_value::Value;
+use serde_json::{Map, Number, Value as Json, json};
+
+/// Reads JSON; its tag arrays stay plain arrays.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
+    // serde_json bounds the depth by itself, at the same 128 as CBOR has.
+    let parsed: Json = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    Ok(to_value(parsed))
+}
+
+fn to_value(json: Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(truth) => Value::Bool(truth),
+        Json::Number(number) => match number.as_i128() {
+            Some(number) => Value::Int(number),
+            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::Text(text),
+        Json::Array(items) => Value::Array(items.into_iter().map(to_value).collect()),
+        Json::Object(map) => {
+            Value::Map(map.into_iter().map(|(key, value)| (key.into(), to_value(value))).collect())
+        }
+    }
+}
+
+/// Writes a value that has been made ready for a client.
+pub(super) fn from_value(value: Value) -> Json {
+    match value {
+        Value::Undefined => json!(["$Undefined", 0]),
+        Value::Null => Json::Null,
+        Value::Bool(truth) => Json::Bool(truth),
+        Value::Int(number) => Number::from_i128(number).map_or(Json::Null, Json::Number),
+        Value::Float(number) => from_float(number),
+        Value::BigInt(number) => json!(["$BigInt", number.to_string()]),
+        Value::Bytes(bytes) => json!(["$Uint8Array", STANDARD.encode(bytes)]),
+        Value::Text(text) => Json::String(text),
+        Value::Array(items) => Json::Array(items.into_iter().map(from_value).collect()),
+        Value::Map(pairs) => {
+            let pairs = pairs.into_iter().map(|(key, value)| (to_key(key), from_value(value)));
+            Json::Object(pairs.collect::<Map<_, _>>())
+        }
+        // JSON has no word for them; what is inside is the best that can be said.
+        Value::Tagged(_, inner) => from_value(*inner),
+    }
+}
+
+/// Whole numbers without a fraction, as JavaScript writes them; what is no number is null, likewise.
+#[expect(clippy::cast_possible_truncation, reason = "checked to be integral and in range")]
+fn from_float(number: f64) -> Json {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT_MAX {
+        return json!(number as i64);
+    }
+    Number::from_f64(number).map_or(Json::Null, Json::Number)
+}
+
+/// Keys of objects are texts.
+fn to_key(key: Value) -> String {
+    match key {
+        Value::Text(text) => text,
+        other => match from_value(other) {
+            Json::String(text) => text,
+            json => json.to_string(),
+        },
+    }
+}

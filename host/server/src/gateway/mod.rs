@@ -1,0 +1,61 @@
+//! The public side: clients of actors come in here. Source: protocol, sections 6 and 8.
+
+mod action;
+
+use greenroom_model::{ActorError, ActorId, Target, codes};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+use hyper::body::Incoming;
+
+use crate::app::App;
+use crate::query::Query;
+use crate::reply::{self, Reply};
+use crate::route::{GatewayPath, Wanted};
+
+/// Answers a request to an actor.
+pub(crate) async fn answer(
+    app: &App,
+    head: &Parts,
+    path: &GatewayPath<'_>,
+    body: Incoming,
+) -> Result<Reply, ActorError> {
+    let target = target(app, head, path)?;
+    match &path.wanted {
+        Wanted::Action(name) if head.method == Method::POST => {
+            action::call(app, head, target, name, body).await
+        }
+        Wanted::Action(_) => {
+            let text = "an action is called with POST";
+            Err(ActorError::new(codes::METHOD_NOT_ALLOWED, text))
+        }
+        Wanted::Health => {
+            let text = HeaderValue::from_static("text/plain");
+            Ok(reply::body(StatusCode::OK, text, "ok".into()))
+        }
+        Wanted::Metadata => Ok(crate::admin::status::metadata()),
+        Wanted::Other(path) => {
+            let path: String = path.chars().take(200).collect();
+            let text = format!("actors have nothing at {path:?}; actions are at /action/NAME");
+            Err(ActorError::new(codes::NO_ROUTE, text))
+        }
+    }
+}
+
+/// Which actor is meant: by query if there are `rvt-` parameters, otherwise by id.
+fn target(app: &App, head: &Parts, path: &GatewayPath<'_>) -> Result<Target, ActorError> {
+    let query = head.uri.query().map_or(Ok(None), Query::parse)?;
+    match query {
+        Some(_) if path.has_token => {
+            let text = "with rvt- parameters the token is rvt-token, not @token in the path";
+            Err(ActorError::new(codes::QUERY_PATH_TOKEN_SYNTAX, text))
+        }
+        Some(query) => {
+            let namespace = app.namespace(query.namespace())?;
+            query.into_target(namespace, &path.target)
+        }
+        None => path.target.parse::<ActorId>().map(Target::Id).map_err(|()| {
+            let text = "The actor does not exist or was destroyed.";
+            ActorError::new(codes::NOT_FOUND, text)
+        }),
+    }
+}

@@ -1,0 +1,146 @@
+//! Accepting connections, within limits, and letting go of them.
+//!
+//! HTTP/1.1 and HTTP/2 (with prior knowledge) share the port. A connection over the limit is told so and
+//! closed, rather than left to wait.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use greenroom_model::{ActorError, Limits, codes};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::app::App;
+use crate::encoding::{self, Peer};
+use crate::io::FirstHead;
+
+/// Requests that one HTTP/2 connection may have under way.
+const STREAMS_MAX: u32 = 256;
+/// How long to wait when the system does not give a connection, for want of file handles usually.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stop`, then lets the requests that have begun finish. How long that may take is up to the
+/// caller: dropping the future drops every connection.
+pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(app.limits.connections_max));
+    let builder = Arc::new(builder(&app.limits));
+    let connections = TaskTracker::new();
+    // Aborts what is left when this future is dropped.
+    let abandon = CancellationToken::new();
+    let _abandon = abandon.clone().drop_guard();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => match places.clone().try_acquire_owned() {
+                Ok(place) => {
+                    let connection =
+                        Connection { app: app.clone(), builder: builder.clone(), stop: stop.clone() };
+                    let serving = connection.serve(stream, place);
+                    let abandoned = abandon.clone();
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = serving => {}
+                            () = abandoned.cancelled() => {}
+                        }
+                    });
+                }
+                Err(_) => refuse(&stream),
+            },
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes_max.max(8 << 10));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.head_timeout)
+        .keep_alive_timeout(limits.head_timeout);
+    builder
+}
+
+/// Said without reading a byte: whoever speaks HTTP/1.1 understands it, and for others the closing says
+/// the same.
+fn refuse(stream: &TcpStream) {
+    let text = "the host has as many connections as it may; try again";
+    let error = ActorError::new(codes::SERVICE_UNAVAILABLE, text);
+    let body = encoding::encode_error(Peer::JSON, &error, None);
+    let mut answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    answer.extend_from_slice(&body);
+    // If it does not fit into the socket's empty buffer, the peer is gone.
+    _ = stream.try_write(&answer);
+}
+
+/// What one connection is served with.
+struct Connection {
+    app: Arc<App>,
+    builder: Arc<Builder<TokioExecutor>>,
+    stop: CancellationToken,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+        // Small answers should not wait for more.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "a connection was closed before it began");
+            return;
+        }
+        let limits = &self.app.limits;
+        let has_come = Arc::new(AtomicBool::new(false));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write_timeout));
+        let by = Instant::now() + limits.head_timeout;
+        let stream = FirstHead::new(Box::pin(stream), by, has_come.clone());
+        let app = self.app.clone();
+        let service = service_fn(move |request| {
+            has_come.store(true, Ordering::Relaxed);
+            let app = app.clone();
+            async move { Ok::<_, Infallible>(app.answer(request).await) }
+        });
+        let mut serving = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = self.stop.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = served {
+            debug!(error, "a connection ended badly");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Every path that the host answers, in one match.
+
+use std::borrow::Cow;
+
+use greenroom_model::{ActorError, codes};
+use http::HeaderMap;
+use percent_encoding::percent_decode_str;
+
+/// Where the stock client's own server has everything a second time.
+const PREFIX: &str = "/api/rivet";
+
+/// Where a request is to go.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    Root,
+    Health,
+    Metadata,
+    /// To an actor.
+    Gateway(GatewayPath<'a>),
+    /// To the operators' side.
+    Admin(AdminPath<'a>),
+}
+
+/// A path below an actor.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct GatewayPath<'a> {
+    /// An actor type or an id, decoded; the query tells which.
+    pub(crate) target: Cow<'a, str>,
+    /// The target was followed by `@` and a token.
+    pub(crate) has_token: bool,
+    /// What is wanted of the actor.
+    pub(crate) wanted: Wanted<'a>,
+}
+
+/// What is wanted of an actor.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wanted<'a> {
+    Action(Cow<'a, str>),
+    Health,
+    Metadata,
+    /// A path that leads nowhere.
+    Other(&'a str),
+}
+
+/// A path of the operators' side.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum AdminPath<'a> {
+    Actors,
+    Actor(&'a str),
+    Sleep(&'a str),
+    Components,
+    Component(&'a str),
+}
+
+/// Matches a path. `headers` matter only for the form that names its actor there.
+///
+/// # Errors
+///
+/// `api.not_found` for a path that is none of ours, `actor.invalid_request` for one that is badly escaped.
+pub(crate) fn route<'a>(path: &'a str, headers: &'a HeaderMap) -> Result<Route<'a>, ActorError> {
+    let path = match path.strip_prefix(PREFIX) {
+        Some("") => "/",
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    };
+    if headers.get("x-rivet-target").is_some_and(|target| target == "actor") {
+        return targeted(path, headers);
+    }
+    let mut segments = path.split('/').skip(1);
+    let first = segments.next().unwrap_or_default();
+    let rest: [Option<&str>; 3] = std::array::from_fn(|_| segments.next());
+    Ok(match (first, rest) {
+        ("", [None, ..]) => Route::Root,
+        ("health", [None, ..]) => Route::Health,
+        ("metadata", [None, ..]) => Route::Metadata,
+        ("gateway", [Some(_), ..]) => gateway(path.trim_start_matches("/gateway/"))?,
+        ("actors", [None, ..]) => Route::Admin(AdminPath::Actors),
+        ("actors", [Some(id), None, _]) => Route::Admin(AdminPath::Actor(id)),
+        ("actors", [Some(id), Some("sleep"), None]) => Route::Admin(AdminPath::Sleep(id)),
+        ("components", [None, ..]) => Route::Admin(AdminPath::Components),
+        ("components", [Some(name), None, _]) => Route::Admin(AdminPath::Component(name)),
+        _ => {
+            let text = "The requested resource was not found";
+            return Err(ActorError::new(codes::ROUTE_NOT_FOUND, text));
+        }
+    })
+}
+
+fn gateway(path: &str) -> Result<Route<'_>, ActorError> {
+    let (target, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+    let (target, has_token) = match target.split_once('@') {
+        Some((target, _)) => (target, true),
+        None => (target, false),
+    };
+    let target = decode(target)?;
+    Ok(Route::Gateway(GatewayPath { target, has_token, wanted: wanted(rest)? }))
+}
+
+/// The actor is named in a header, and the path is what is wanted of it.
+fn targeted<'a>(path: &'a str, headers: &'a HeaderMap) -> Result<Route<'a>, ActorError> {
+    let id = headers.get("x-rivet-actor").and_then(|id| id.to_str().ok()).ok_or_else(|| {
+        let text = "the header x-rivet-target names an actor, but x-rivet-actor does not say which";
+        ActorError::new(codes::INVALID_REQUEST, text)
+    })?;
+    let target = Cow::Borrowed(id);
+    Ok(Route::Gateway(GatewayPath { target, has_token: true, wanted: wanted(path)? }))
+}
+
+fn wanted(path: &str) -> Result<Wanted<'_>, ActorError> {
+    Ok(match path {
+        "/health" => Wanted::Health,
+        "/metadata" => Wanted::Metadata,
+        _ => match path.strip_prefix("/action/") {
+            Some(name) if !name.is_empty() && !name.contains('/') => Wanted::Action(decode(name)?),
+            _ => Wanted::Other(path),
+        },
+    })
+}
+
+fn decode(segment: &str) -> Result<Cow<'_, str>, ActorError> {
+    percent_decode_str(segment).decode_utf8().map_err(|_| {
+        ActorError::new(codes::INVALID_REQUEST, "the path is not UTF-8 when it is decoded")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(path: &str) -> Option<String> {
+        let headers = HeaderMap::new();
+        route(path, &headers).ok().map(|route| format!("{route:?}"))
+    }
+
+    #[test]
+    fn everything_is_there_twice() {
+        for path in ["/", "/health", "/actors", "/actors/1/sleep", "/gateway/a/action/b", "/components/x"] {
+            assert!(at(path).is_some(), "{path}");
+            assert_eq!(at(path), at(&format!("/api/rivet{path}")), "{path}");
+        }
+        assert_eq!(at("/api/rivet"), at("/"));
+    }
+
+    #[test]
+    fn gateway_paths_are_taken_apart() {
+        let headers = HeaderMap::new();
+        let Ok(Route::Gateway(path)) = route("/gateway/a%20b@tok%40/action/g.add", &headers) else {
+            panic!("a gateway path");
+        };
+        assert_eq!((&*path.target, path.has_token), ("a b", true));
+        assert_eq!(path.wanted, Wanted::Action("g.add".into()));
+        for other in ["", "/", "/action", "/action/", "/action/a/b", "/nothing"] {
+            let path = format!("/gateway/a{other}");
+            let Ok(Route::Gateway(path)) = route(&path, &headers) else { panic!("a gateway path") };
+            assert_eq!(path.wanted, Wanted::Other(other));
+        }
+    }
+
+    #[test]
+    fn other_paths_lead_nowhere() {
+        for path in ["/nothing", "/actors/1/2", "/actors/1/sleep/3", "/gateway", "/api/rivetx", "//"] {
+            assert_eq!(at(path), None, "{path}");
+        }
+        assert_eq!(at("/gateway/%ff/health"), None);
+    }
+
+    #[test]
+    fn a_header_can_name_the_actor() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-rivet-target", "actor".parse().unwrap());
+        assert!(route("/action/x", &headers).is_err(), "which one?");
+        headers.insert("x-rivet-actor", "abc".parse().unwrap());
+        let Ok(Route::Gateway(path)) = route("/action/x", &headers) else { panic!("a gateway path") };
+        assert_eq!((&*path.target, path.wanted), ("abc", Wanted::Action("x".into())));
+    }
+}

@@ -1,0 +1,152 @@
+//! The one place where every part is named and connected; then serving, until told to stop.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use greenroom_model::{Clock, SystemClock};
+use greenroom_placement::{Foundation, Registry, Router};
+use greenroom_runtime::Engine;
+use greenroom_server::App;
+use greenroom_storage::{Sqlite, Storage};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+
+/// Memory mappings that an awake actor takes: two for its stack's guards, up to four for its memory.
+const MAPPINGS_PER_ACTOR: usize = 7;
+/// Mappings of everything else.
+const MAPPINGS_BASE: usize = 4_000;
+
+/// Serves until told to stop.
+pub(crate) fn serve(mut config: Config) -> Result<()> {
+    start_logging(&config)?;
+    fit_awake_max(&mut config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(config))
+}
+
+fn start_logging(config: &Config) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.log)
+        .with_context(|| format!("log = {:?} is no log filter", config.log))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    if config.logs_json { builder.json().init() } else { builder.init() }
+    Ok(())
+}
+
+async fn run(config: Config) -> Result<()> {
+    let mut signals = Signals::new()?;
+    let limits = Arc::new(config.limits.clone());
+    let storage = open_store(&config.data, limits.store_queue_max)?;
+    let engine = Engine::new(&limits, &config.data.join("cache"))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let foundation = Foundation { storage, engine, limits: limits.clone(), clock };
+    let registry = Arc::new(Registry::open(foundation.clone()).await?);
+    let router = Router::new(foundation, registry.clone());
+    let app = Arc::new(App {
+        router: router.clone(),
+        registry,
+        limits: limits.clone(),
+        token: config.token.clone(),
+        namespaces: config.namespaces.clone(),
+    });
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    announce(address, config.token.is_none())?;
+
+    let stop = CancellationToken::new();
+    let mut serving = pin!(greenroom_server::serve(listener, app, stop.clone()));
+    tokio::select! {
+        () = &mut serving => bail!("the listener ended by itself"),
+        name = signals.next() => info!(signal = name, "stopping; a second signal ends at once"),
+    }
+    stop.cancel();
+    let close = async {
+        // First the requests, which may still need their actors; then the actors.
+        serving.await;
+        router.close().await;
+    };
+    tokio::select! {
+        closed = timeout(limits.shutdown_max, close) => match closed {
+            Ok(()) => info!("stopped"),
+            Err(_) => warn!(awake = router.awake_count(), "stopped before everything had finished"),
+        },
+        name = signals.next() => {
+            warn!(signal = name, "stopped at once");
+            std::process::exit(130);
+        }
+    }
+    Ok(())
+}
+
+fn open_store(data: &Path, queue_max: usize) -> Result<Arc<dyn Storage>> {
+    let opened = Sqlite::open(data, queue_max);
+    Ok(Arc::new(opened.with_context(|| format!("cannot open the data in {}", data.display()))?))
+}
+
+/// Tells people in the log, and programs that wait for it on standard output.
+fn announce(address: std::net::SocketAddr, is_development: bool) -> Result<()> {
+    if is_development {
+        warn!("development mode: anybody on this machine may deploy and manage; set a token to change that");
+    }
+    info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "READY http://{address}")?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// What ends the host.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// Awake actors take memory mappings, of which the system gives only so many. Better to know now than to fail
+/// at the ten-thousandth actor.
+fn fit_awake_max(config: &mut Config) -> Result<()> {
+    let Ok(text) = std::fs::read_to_string("/proc/sys/vm/max_map_count") else { return Ok(()) };
+    let Ok(mappings) = text.trim().parse::<usize>() else { return Ok(()) };
+    let fitting = (mappings.saturating_sub(MAPPINGS_BASE) / MAPPINGS_PER_ACTOR).max(1);
+    let wanted = config.limits.awake_max;
+    if wanted <= fitting {
+        return Ok(());
+    }
+    if config.awake_max_is_given {
+        let needed = MAPPINGS_BASE + wanted * MAPPINGS_PER_ACTOR;
+        bail!(
+            "awake_max = {wanted} needs {needed} memory mappings, and the system gives {mappings}; \
+             raise it (sysctl vm.max_map_count={needed}) or set awake_max to at most {fitting}"
+        );
+    }
+    info!(awake_max = fitting, mappings, "the system's memory mappings allow for fewer awake actors");
+    config.limits.awake_max = fitting;
+    Ok(())
+}

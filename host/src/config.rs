@@ -1,0 +1,125 @@
+//! What `serve` runs with: flags over environment over file over defaults, checked before anything starts.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::ArgMatches;
+use greenroom_model::{Limits, Namespace};
+use greenroom_server::Namespaces;
+
+use crate::settings::SETTINGS;
+
+/// Names in a config file that are no limits.
+const PLAIN: &[&str] = &["listen", "data", "token", "namespaces", "log", "log_format"];
+
+/// Everything that `serve` has to know.
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: PathBuf,
+    /// `None`: development mode.
+    pub(crate) token: Option<String>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) log: String,
+    pub(crate) logs_json: bool,
+    pub(crate) limits: Limits,
+    /// Whether somebody asked for this number of awake actors.
+    pub(crate) awake_max_is_given: bool,
+}
+
+impl Config {
+    /// Reads all sources.
+    pub(crate) fn load(matches: &ArgMatches) -> Result<Self> {
+        let sources = Sources { matches, file: File::load(matches)? };
+        let mut limits = Limits::default();
+        for setting in SETTINGS {
+            if let Some(value) = sources.get(setting.name) {
+                setting.apply(&mut limits, &value)?;
+            }
+        }
+        let listen = sources.get("listen").unwrap_or_else(|| "127.0.0.1:6420".to_owned());
+        let listen: SocketAddr = listen
+            .parse()
+            .with_context(|| format!("listen = {listen:?}: it has to be an address like 127.0.0.1:6420"))?;
+        let token = sources.get("token").filter(|token| !token.is_empty());
+        if token.is_none() && !listen.ip().is_loopback() {
+            bail!(
+                "listening on {listen} without a token would let anybody deploy code; set a token \
+                 (--token, GREENROOM_TOKEN), or listen on loopback"
+            );
+        }
+        let logs_json = match sources.get("log_format").as_deref() {
+            None | Some("text") => false,
+            Some("json") => true,
+            Some(other) => bail!("log_format = {other:?}: it has to be text or json"),
+        };
+        Ok(Self {
+            listen,
+            data: sources.get("data").unwrap_or_else(|| ".greenroom".to_owned()).into(),
+            namespaces: namespaces(sources.get("namespaces").as_deref(), token.is_none())?,
+            token,
+            log: sources.get("log").unwrap_or_else(|| "info".to_owned()),
+            logs_json,
+            awake_max_is_given: sources.get("awake_max").is_some(),
+            limits,
+        })
+    }
+}
+
+/// Where settings come from.
+struct Sources<'a> {
+    matches: &'a ArgMatches,
+    file: File,
+}
+
+impl Sources<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        let flag = if PLAIN.contains(&name) { name.replace('_', "-") } else { name.to_owned() };
+        let given = self.matches.get_one::<String>(&flag).cloned();
+        given.or_else(|| self.file.get(name))
+    }
+}
+
+struct File(toml::Table);
+
+impl File {
+    fn load(matches: &ArgMatches) -> Result<Self> {
+        let Some(path) = matches.get_one::<String>("config") else {
+            return Ok(Self(toml::Table::new()));
+        };
+        let text = std::fs::read_to_string(Path::new(path))
+            .with_context(|| format!("cannot read the config file {path}"))?;
+        let table: toml::Table =
+            text.parse().with_context(|| format!("the config file {path} is not TOML"))?;
+        for name in table.keys() {
+            let is_limit = SETTINGS.iter().any(|setting| setting.name == name);
+            if !is_limit && !PLAIN.contains(&name.as_str()) {
+                bail!("the config file {path} sets {name:?}, which there is not");
+            }
+        }
+        Ok(Self(table))
+    }
+
+    /// Numbers are taken as if they had been written as texts.
+    fn get(&self, name: &str) -> Option<String> {
+        match self.0.get(name)? {
+            toml::Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+}
+
+fn namespaces(names: Option<&str>, is_development: bool) -> Result<Namespaces> {
+    let names = match names {
+        None if is_development => return Ok(Namespaces::Any),
+        None => "default",
+        Some(names) => names,
+    };
+    let names: HashSet<Namespace> = names
+        .split(',')
+        .map(|name| Namespace::new(name.trim()))
+        .collect::<Result<_, _>>()
+        .context("namespaces")?;
+    Ok(Namespaces::Listed(names))
+}

@@ -1,0 +1,168 @@
+//! The limits that an operator can set, each with its unit, its default and its bounds.
+//!
+//! One table serves flags (`--sleep-after`), environment (`GREENROOM_SLEEP_AFTER`), the config file
+//! (`sleep_after = "30s"`) and `--help`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytesize::ByteSize;
+use greenroom_model::Limits;
+
+/// One limit.
+pub(crate) struct Setting {
+    /// As in the config file; flags have hyphens.
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    field: Field,
+}
+
+/// Where it goes, and what it may be.
+enum Field {
+    Count(fn(&mut Limits) -> &mut usize, usize, usize),
+    Bytes(fn(&mut Limits) -> &mut usize, usize, usize),
+    Time(fn(&mut Limits) -> &mut Duration, Duration, Duration),
+}
+
+const MS: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(86_400);
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+macro_rules! setting {
+    ($kind:ident $name:ident, $least:expr, $most:expr, $help:literal) => {
+        Setting {
+            name: stringify!($name),
+            help: $help,
+            field: Field::$kind(|limits| &mut limits.$name, $least, $most),
+        }
+    };
+}
+
+/// All of them, in the order of `--help`.
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting!(Count awake_max, 1, 200_000, "Actors in memory at once; beyond it, the one idle longest goes to sleep"),
+    setting!(Time awake_wait_max, MS, DAY, "How long a call waits for one of those places"),
+    setting!(Count mailbox_calls_max, 1, 65_536, "Calls that may wait at one actor"),
+    setting!(Count turns_max, 2, 65_536, "Calls that may run at once inside one actor"),
+    setting!(Time sleep_after, MS, DAY, "Idle time after which an actor sleeps, unless its type says otherwise"),
+    setting!(Time action_timeout, MS, DAY, "Time that an action may take, unless its type says otherwise"),
+    setting!(Time stop_grace, MS, DAY, "Time that a stopping actor has for what it began, unless its type says otherwise"),
+    setting!(Time start_timeout, MS, DAY, "Time that an actor has to start"),
+    setting!(Bytes guest_memory_bytes_max, MIB, 1024 * MIB, "Memory of one actor"),
+    setting!(Time guest_burst_max, MS, DAY, "Time that an actor may compute without waiting in between"),
+    setting!(Bytes state_bytes_max, KIB, 512 * MIB, "State of one actor"),
+    setting!(Bytes component_bytes_max, KIB, 512 * MIB, "An uploaded component"),
+    setting!(Count connections_max, 1, 1_000_000, "Connections that clients may hold open"),
+    setting!(Bytes head_bytes_max, 8 * KIB, MIB, "Request line and headers of one request"),
+    setting!(Time head_timeout, MS, DAY, "Time that a client has to send a request's head, also between requests"),
+    setting!(Time body_timeout, MS, DAY, "Time that a client has to send a request's body"),
+    setting!(Time write_timeout, MS, DAY, "Time that a client may take without accepting any of an answer"),
+    setting!(Bytes incoming_bytes_max, KIB, 64 * MIB, "Body of an action call"),
+    setting!(Bytes outgoing_bytes_max, KIB, 64 * MIB, "Answer of an action call"),
+    setting!(Bytes input_bytes_max, KIB, 64 * MIB, "Input of a creation over REST"),
+    setting!(Time shutdown_max, MS, DAY, "Time that the whole host has to stop"),
+];
+
+impl Setting {
+    /// The help line, with default and bounds.
+    pub(crate) fn long_help(&self) -> String {
+        let mut defaults = Limits::default();
+        let (default, least, most) = match self.field {
+            Field::Count(field, least, most) => {
+                (field(&mut defaults).to_string(), least.to_string(), most.to_string())
+            }
+            Field::Bytes(field, least, most) => {
+                (bytes(*field(&mut defaults)), bytes(least), bytes(most))
+            }
+            Field::Time(field, least, most) => {
+                (time(*field(&mut defaults)), time(least), time(most))
+            }
+        };
+        format!("{} [default: {default}; {least} to {most}]", self.help)
+    }
+
+    /// Takes a value as somebody wrote it.
+    pub(crate) fn apply(&self, limits: &mut Limits, text: &str) -> Result<()> {
+        let mut set = || -> Result<()> {
+            match self.field {
+                Field::Count(field, least, most) => {
+                    let value = text.parse().context("it has to be a whole number")?;
+                    *field(limits) = within(value, least, most, |n| n.to_string())?;
+                }
+                Field::Bytes(field, least, most) => {
+                    let size: ByteSize =
+                        text.parse().map_err(|e| anyhow::anyhow!("{e}; a size is like 64MiB"))?;
+                    let value = usize::try_from(size.as_u64()).context("it is too large")?;
+                    *field(limits) = within(value, least, most, bytes)?;
+                }
+                Field::Time(field, least, most) => {
+                    let value =
+                        humantime::parse_duration(text).context("a time is like 250ms, 30s or 5m")?;
+                    *field(limits) = within(value, least, most, time)?;
+                }
+            }
+            Ok(())
+        };
+        set().with_context(|| format!("{} = {text:?}", self.name))
+    }
+}
+
+fn within<T: PartialOrd + Copy>(
+    value: T,
+    least: T,
+    most: T,
+    show: impl Fn(T) -> String,
+) -> Result<T> {
+    if value < least || value > most {
+        bail!("it has to be {} to {}", show(least), show(most));
+    }
+    Ok(value)
+}
+
+fn bytes(count: usize) -> String {
+    ByteSize(count as u64).display().iec().to_string().replace(' ', "").replace(".0", "")
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(name: &str) -> &'static Setting {
+        SETTINGS.iter().find(|setting| setting.name == name).unwrap()
+    }
+
+    #[test]
+    fn every_default_is_within_its_bounds() {
+        for setting in SETTINGS {
+            let mut defaults = Limits::default();
+            let is_within = match setting.field {
+                Field::Count(f, least, most) | Field::Bytes(f, least, most) => {
+                    (least..=most).contains(f(&mut defaults))
+                }
+                Field::Time(f, least, most) => (least..=most).contains(f(&mut defaults)),
+            };
+            assert!(is_within, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn values_are_read_with_their_units_and_bounds() {
+        let mut limits = Limits::default();
+        setting("sleep_after").apply(&mut limits, "250ms").unwrap();
+        setting("state_bytes_max").apply(&mut limits, "2MiB").unwrap();
+        setting("turns_max").apply(&mut limits, "7").unwrap();
+        assert_eq!(limits.sleep_after, Duration::from_millis(250));
+        assert_eq!((limits.state_bytes_max, limits.turns_max), (2 << 20, 7));
+        for (name, text) in [("sleep_after", "5"), ("sleep_after", "0s"), ("turns_max", "1"),
+            ("state_bytes_max", "1GiB"), ("state_bytes_max", "much")]
+        {
+            let refused = setting(name).apply(&mut limits, text).unwrap_err();
+            assert!(format!("{refused:#}").contains(name), "{refused:#}");
+        }
+    }
+}
