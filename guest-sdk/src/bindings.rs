@@ -1,5 +1,10 @@
 //! Generated from `wit/`. Meant for the macros; actors have no use for it.
-#![allow(missing_docs, unreachable_pub, unsafe_code, reason = "generated; documented in wit/")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    reason = "generated; documented in wit/"
+)]
 #![allow(clippy::all, unused_qualifications, reason = "generated")]
 
 wit_bindgen::generate!({
@@ -10,4 +15,3 @@ wit_bindgen::generate!({
     export_macro_name: "export_component",
     default_bindings_module: "greenroom_sdk::bindings",
 });
-

@@ -39,9 +39,19 @@ impl std::error::Error for CallError {}
 
 impl From<PublicError> for CallError {
     fn from(error: PublicError) -> Self {
-        let PublicError { group, code, message, metadata } = error;
+        let PublicError {
+            group,
+            code,
+            message,
+            metadata,
+        } = error;
         let metadata = metadata.and_then(|metadata| decode(&metadata).ok());
-        Self { group, code, message, metadata }
+        Self {
+            group,
+            code,
+            message,
+            metadata,
+        }
     }
 }
 
@@ -49,7 +59,12 @@ impl CallError {
     /// What was sent, or what came back, is not what was expected.
     fn mismatch(message: String) -> Self {
         let (group, code) = ("client".to_owned(), "mismatch".to_owned());
-        Self { group, code, message, metadata: None }
+        Self {
+            group,
+            code,
+            message,
+            metadata: None,
+        }
     }
 }
 
@@ -69,17 +84,23 @@ enum Target {
 impl Handle {
     /// The actor of this type and key, if it exists.
     pub fn get(actor_type: &str, key: impl IntoKey) -> Self {
-        Self { target: Target::Get(actor_type.to_owned(), key.into_key()) }
+        Self {
+            target: Target::Get(actor_type.to_owned(), key.into_key()),
+        }
     }
 
     /// The actor of this type and key, created by the first call if it does not exist.
     pub fn get_or_create(actor_type: &str, key: impl IntoKey) -> Self {
-        Self { target: Target::GetOrCreate(actor_type.to_owned(), key.into_key(), None) }
+        Self {
+            target: Target::GetOrCreate(actor_type.to_owned(), key.into_key(), None),
+        }
     }
 
     /// The actor with this id, if it exists.
     pub fn with_id(id: impl Into<String>) -> Self {
-        Self { target: Target::Id(id.into()) }
+        Self {
+            target: Target::Id(id.into()),
+        }
     }
 
     /// Creates the actor of this type and key.
@@ -92,7 +113,10 @@ impl Handle {
         key: impl IntoKey,
         input: Option<impl Serialize>,
     ) -> Result<Self, CallError> {
-        let address = wit::Address { actor_type: actor_type.to_owned(), key: key.into_key() };
+        let address = wit::Address {
+            actor_type: actor_type.to_owned(),
+            key: key.into_key(),
+        };
         let input = input.map(|input| encode(&input)).transpose()?;
         let id = wit::create(address, input).await.map_err(CallError::from)?;
         Ok(Self::with_id(id))
@@ -122,9 +146,8 @@ impl Handle {
     ) -> Result<R, CallError> {
         let args = args.encode()?;
         let output = wit::call(self.to_wit(), action.to_owned(), args).await?;
-        from_slice(&output).map_err(|error| {
-            CallError::mismatch(format!("the result of {action}: {error}"))
-        })
+        from_slice(&output)
+            .map_err(|error| CallError::mismatch(format!("the result of {action}: {error}")))
     }
 
     /// The actor's id; it is created first if the handle says so.
@@ -219,5 +242,6 @@ macro_rules! tuples {
         }
     )*};
 }
-tuples!((A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) (A, B, C, D, E, F, G)
-    (A, B, C, D, E, F, G, H));
+tuples!((A)(A, B)(A, B, C)(A, B, C, D)(A, B, C, D, E)(
+    A, B, C, D, E, F
+)(A, B, C, D, E, F, G)(A, B, C, D, E, F, G, H));

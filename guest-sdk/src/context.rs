@@ -48,7 +48,10 @@ impl<A: Actor> Env<A> {
     /// If called again inside the closure, or while the vars are being made.
     pub fn vars<R>(&self, visit: impl FnOnce(&mut A::Vars) -> R) -> R {
         let mut vars = self.vars.borrow_mut();
-        visit(vars.as_mut().expect("the vars are made before anything else runs"))
+        visit(
+            vars.as_mut()
+                .expect("the vars are made before anything else runs"),
+        )
     }
 }
 
@@ -77,8 +80,15 @@ impl<A: Actor> Deref for Context<A> {
 
 impl<A: Actor> Context<A> {
     pub(crate) fn new(identity: Identity) -> Self {
-        let env = Env { identity, vars: RefCell::default() };
-        Self(Rc::new(Inner { env, state: RefCell::default(), is_changed: Cell::new(false) }))
+        let env = Env {
+            identity,
+            vars: RefCell::default(),
+        };
+        Self(Rc::new(Inner {
+            env,
+            state: RefCell::default(),
+            is_changed: Cell::new(false),
+        }))
     }
 
     /// Lends the state to look at.
@@ -88,7 +98,11 @@ impl<A: Actor> Context<A> {
     /// If called inside the closure of [`update`](Self::update), or before the state was made.
     pub fn read<R>(&self, visit: impl FnOnce(&A) -> R) -> R {
         let state = self.0.state.borrow();
-        visit(state.as_ref().expect("the state is made before anything else runs"))
+        visit(
+            state
+                .as_ref()
+                .expect("the state is made before anything else runs"),
+        )
     }
 
     /// Lends the state to change. It is saved before anything that the actor says afterwards is heard.
@@ -99,7 +113,11 @@ impl<A: Actor> Context<A> {
     pub fn update<R>(&self, visit: impl FnOnce(&mut A) -> R) -> R {
         self.0.is_changed.set(true);
         let mut state = self.0.state.borrow_mut();
-        visit(state.as_mut().expect("the state is made before anything else runs"))
+        visit(
+            state
+                .as_mut()
+                .expect("the state is made before anything else runs"),
+        )
     }
 
     /// Returns when everything changed so far is durable. Only for actions that go on for long: whatever an

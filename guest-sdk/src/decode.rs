@@ -25,7 +25,9 @@ impl<'a> Args<'a> {
         let items = split_array(bytes).map_err(|e| invalid(format!("the arguments: {e}")))?;
         if items.len() > count {
             let given = items.len();
-            return Err(invalid(format!("{given} arguments were given; the action takes {count}")));
+            return Err(invalid(format!(
+                "{given} arguments were given; the action takes {count}"
+            )));
         }
         Ok(Self { items, taken: 0 })
     }
@@ -49,7 +51,10 @@ impl<'a> Args<'a> {
 }
 
 fn invalid(message: String) -> Error {
-    UserError::new(message).with_group("actor").with_code("validation_error").into()
+    UserError::new(message)
+        .with_group("actor")
+        .with_code("validation_error")
+        .into()
 }
 
 /// What an actor was created with. Without input it is nothing, which an `Option` or a [`Value`] can be.

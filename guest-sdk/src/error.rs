@@ -92,9 +92,17 @@ impl Error {
     pub(crate) fn into_wit(self) -> Failure {
         match self.0 {
             Kind::Internal(text) => Failure::Internal(text),
-            Kind::User(UserError { group, code, message, metadata }) => {
-                Failure::Public(PublicError { group, code, message, metadata })
-            }
+            Kind::User(UserError {
+                group,
+                code,
+                message,
+                metadata,
+            }) => Failure::Public(PublicError {
+                group,
+                code,
+                message,
+                metadata,
+            }),
         }
     }
 }

@@ -22,9 +22,14 @@ fn body() -> Result<Rc<dyn Body>, Failure> {
 }
 
 fn embody(entries: &[Entry], identity: Identity) -> Result<Rc<dyn Body>, Failure> {
-    let wanted = entries.iter().find(|entry| entry.name == identity.actor_type);
+    let wanted = entries
+        .iter()
+        .find(|entry| entry.name == identity.actor_type);
     let entry = wanted.ok_or_else(|| {
-        Failure::Internal(format!("the component has no actor type {}", identity.actor_type))
+        Failure::Internal(format!(
+            "the component has no actor type {}",
+            identity.actor_type
+        ))
     })?;
     let embodied = (entry.embody)(identity);
     BODY.with(|body| body.set(embodied.clone()))
@@ -37,18 +42,27 @@ impl<T: Registered> description::Guest for T {
         ComponentDescription {
             name: T::NAME.to_owned(),
             sdk: concat!("greenroom-sdk ", env!("CARGO_PKG_VERSION")).to_owned(),
-            actor_types: T::entries().iter().map(|entry| (entry.describe)()).collect(),
+            actor_types: T::entries()
+                .iter()
+                .map(|entry| (entry.describe)())
+                .collect(),
         }
     }
 }
 
 impl<T: Registered> lifecycle::Guest for T {
     async fn create(self_: Identity, input: Option<Vec<u8>>) -> Result<(), Failure> {
-        embody(T::entries(), self_)?.create(input).await.map_err(Error::into_wit)
+        embody(T::entries(), self_)?
+            .create(input)
+            .await
+            .map_err(Error::into_wit)
     }
 
     async fn wake(self_: Identity, state: Option<Vec<u8>>) -> Result<(), Failure> {
-        embody(T::entries(), self_)?.wake(state).await.map_err(Error::into_wit)
+        embody(T::entries(), self_)?
+            .wake(state)
+            .await
+            .map_err(Error::into_wit)
     }
 
     async fn stop(reason: WitStopReason) -> Result<(), Failure> {
@@ -67,7 +81,9 @@ impl<T: Registered> actions::Guest for T {
             Some(called) => called.await.map_err(Error::into_wit),
             None => {
                 let text = format!("there is no action {action:?}");
-                let error = UserError::new(text).with_group("actor").with_code("action_not_found");
+                let error = UserError::new(text)
+                    .with_group("actor")
+                    .with_code("action_not_found");
                 Err(Error::from(error).into_wit())
             }
         }

@@ -29,7 +29,10 @@ const MAPPINGS_BASE: usize = 4_000;
 pub(crate) fn serve(mut config: Config) -> Result<()> {
     start_logging(&config)?;
     fit_awake_max(&mut config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    raise_file_limit(config.limits.connections_max);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(run(config))
 }
 
@@ -40,7 +43,11 @@ fn start_logging(config: &Config) -> Result<()> {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    if config.logs_json { builder.json().init() } else { builder.init() }
+    if config.logs_json {
+        builder.json().init()
+    } else {
+        builder.init()
+    }
     Ok(())
 }
 
@@ -50,7 +57,12 @@ async fn run(config: Config) -> Result<()> {
     let storage = open_store(&config.data, limits.store_queue_max)?;
     let engine = Engine::new(&limits, &config.data.join("cache"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let foundation = Foundation { storage, engine, limits: limits.clone(), clock };
+    let foundation = Foundation {
+        storage,
+        engine,
+        limits: limits.clone(),
+        clock,
+    };
     let registry = Arc::new(Registry::open(foundation.clone()).await?);
     let router = Router::new(foundation, registry.clone());
     let app = Arc::new(App {
@@ -93,13 +105,17 @@ async fn run(config: Config) -> Result<()> {
 
 fn open_store(data: &Path, queue_max: usize) -> Result<Arc<dyn Storage>> {
     let opened = Sqlite::open(data, queue_max);
-    Ok(Arc::new(opened.with_context(|| format!("cannot open the data in {}", data.display()))?))
+    Ok(Arc::new(opened.with_context(|| {
+        format!("cannot open the data in {}", data.display())
+    })?))
 }
 
 /// Tells people in the log, and programs that wait for it on standard output.
 fn announce(address: std::net::SocketAddr, is_development: bool) -> Result<()> {
     if is_development {
-        warn!("development mode: anybody on this machine may deploy and manage; set a token to change that");
+        warn!(
+            "development mode: anybody on this machine may deploy and manage; set a token to change that"
+        );
     }
     info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut stdout = std::io::stdout().lock();
@@ -118,7 +134,10 @@ impl Signals {
     fn new() -> Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { interrupt, terminate })
+        Ok(Self {
+            interrupt,
+            terminate,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
@@ -132,8 +151,12 @@ impl Signals {
 /// Awake actors take memory mappings, of which the system gives only so many. Better to know now than to fail
 /// at the ten-thousandth actor.
 fn fit_awake_max(config: &mut Config) -> Result<()> {
-    let Ok(text) = std::fs::read_to_string("/proc/sys/vm/max_map_count") else { return Ok(()) };
-    let Ok(mappings) = text.trim().parse::<usize>() else { return Ok(()) };
+    let Ok(text) = std::fs::read_to_string("/proc/sys/vm/max_map_count") else {
+        return Ok(());
+    };
+    let Ok(mappings) = text.trim().parse::<usize>() else {
+        return Ok(());
+    };
     let fitting = (mappings.saturating_sub(MAPPINGS_BASE) / MAPPINGS_PER_ACTOR).max(1);
     let wanted = config.limits.awake_max;
     if wanted <= fitting {
@@ -146,7 +169,24 @@ fn fit_awake_max(config: &mut Config) -> Result<()> {
              raise it (sysctl vm.max_map_count={needed}) or set awake_max to at most {fitting}"
         );
     }
-    info!(awake_max = fitting, mappings, "the system's memory mappings allow for fewer awake actors");
+    info!(
+        awake_max = fitting,
+        mappings, "the system's memory mappings allow for fewer awake actors"
+    );
     config.limits.awake_max = fitting;
     Ok(())
+}
+
+/// Each connection takes a file handle, and the usual soft limit is a thousand.
+fn raise_file_limit(connections_max: usize) {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) if files < connections_max as u64 => {
+            warn!(
+                files,
+                connections_max, "the system gives fewer file handles than connections are allowed"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "the limit on file handles could not be raised"),
+    }
 }

@@ -12,21 +12,41 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve())
-        .subcommand(remote("deploy", "Deploy components: upload, check, compile, switch over").arg(
-            Arg::new("file").value_name("FILE.wasm").required(true).num_args(1..).help("Components"),
-        ))
+        .subcommand(
+            remote(
+                "deploy",
+                "Deploy components: upload, check, compile, switch over",
+            )
+            .arg(
+                Arg::new("file")
+                    .value_name("FILE.wasm")
+                    .required(true)
+                    .num_args(1..)
+                    .help("Components"),
+            ),
+        )
         .subcommand(remote("components", "List what is deployed"))
         .subcommand(
             remote("actors", "List actors, oldest first")
                 .arg(namespace())
-                .arg(Arg::new("type").long("type").value_name("TYPE").help("Only of this type")),
+                .arg(
+                    Arg::new("type")
+                        .long("type")
+                        .value_name("TYPE")
+                        .help("Only of this type"),
+                ),
         )
         .subcommand(
             remote("call", "Run an action and print its result as JSON")
                 .arg(namespace())
                 .arg(actor_type())
                 .arg(key())
-                .arg(Arg::new("action").value_name("ACTION").required(true).help("Its action"))
+                .arg(
+                    Arg::new("action")
+                        .value_name("ACTION")
+                        .required(true)
+                        .help("Its action"),
+                )
                 .arg(
                     Arg::new("args")
                         .value_name("ARG")
@@ -41,7 +61,9 @@ pub(crate) fn command() -> Command {
                 .arg(actor_type())
                 .arg(key()),
         )
-        .after_help("Exit codes: 0 done; 1 the host said no; 2 wrong usage; 3 the host cannot be reached.")
+        .after_help(
+            "Exit codes: 0 done; 1 the host said no; 2 wrong usage; 3 the host cannot be reached.",
+        )
 }
 
 fn serve() -> Command {
@@ -83,7 +105,11 @@ fn serve() -> Command {
 /// A setting that can be given by flag or environment.
 fn option(name: &'static str, value: &'static str) -> Arg {
     let env = format!("GREENROOM_{}", name.to_uppercase().replace('-', "_"));
-    Arg::new(name).long(name).env(env).hide_env_values(true).value_name(value)
+    Arg::new(name)
+        .long(name)
+        .env(env)
+        .hide_env_values(true)
+        .value_name(value)
 }
 
 /// A command that talks to a host.
@@ -124,7 +150,10 @@ fn namespace() -> Arg {
 }
 
 fn actor_type() -> Arg {
-    Arg::new("actor-type").value_name("TYPE").required(true).help("The actor's type")
+    Arg::new("actor-type")
+        .value_name("TYPE")
+        .required(true)
+        .help("The actor's type")
 }
 
 fn key() -> Arg {

@@ -1,11 +1,12 @@
 //! A small HTTP client for the commands: one connection, one request.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
 use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -44,7 +45,9 @@ pub(crate) type Body = BoxBody<Bytes, std::convert::Infallible>;
 impl Client {
     /// The host at this URL.
     pub(crate) fn new(host: &str, token: Option<String>) -> Result<Self> {
-        let uri: Uri = host.parse().with_context(|| format!("{host:?} is not a URL"))?;
+        let uri: Uri = host
+            .parse()
+            .with_context(|| format!("{host:?} is not a URL"))?;
         if uri.scheme_str() != Some("http") || uri.host().is_none() {
             bail!("{host:?} is not a URL of the form http://HOST:PORT");
         }
@@ -60,8 +63,12 @@ impl Client {
         body: Body,
     ) -> Result<Json, Failure> {
         let (status, bytes) = self.exchange(method, path, content_type, body).await?;
-        let json: Result<Json> = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} answered {status} without JSON: is it a Greenroom host?", self.host));
+        let json: Result<Json> = serde_json::from_slice(&bytes).with_context(|| {
+            format!(
+                "{} answered {status} without JSON: is it a Greenroom host?",
+                self.host
+            )
+        });
         match json {
             Ok(json) if status.is_success() => Ok(json),
             Ok(json) => Err(Failure::Refused(json)),
@@ -76,14 +83,22 @@ impl Client {
         content_type: &str,
         body: Body,
     ) -> Result<(StatusCode, Bytes)> {
-        let authority = self.host.authority().context("the URL has no host")?.clone();
-        let address = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
+        let authority = self
+            .host
+            .authority()
+            .context("the URL has no host")?
+            .clone();
+        let address = (
+            authority.host().trim_matches(['[', ']']),
+            authority.port_u16().unwrap_or(80),
+        );
         let connecting = timeout(CONNECT_MAX, TcpStream::connect(address)).await;
         let stream = connecting
             .map_err(|_| anyhow!("it does not take connections"))
             .and_then(|connected| connected.map_err(Into::into))
             .with_context(|| format!("cannot reach the host at {}", self.host))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let base = self.host.path().trim_end_matches('/');
         let mut request = Request::builder()
             .method(method)
@@ -93,21 +108,22 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(body).context("the request cannot be written")?;
-        let answering = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let bytes = response.into_body().collect().await?.to_bytes();
-            Ok::<_, hyper::Error>((status, bytes))
-        };
+        let request = request
+            .body(body)
+            .context("the request cannot be written")?;
         let driven = async {
-            // The connection runs beside the request, and may outlive it.
+            let mut answering = pin!(async {
+                let response = sender.send_request(request).await?;
+                let status = response.status();
+                let bytes = response.into_body().collect().await?.to_bytes();
+                Ok::<_, hyper::Error>((status, bytes))
+            });
+            // The connection has to be driven for the answer to come. It may end first, also badly (a host
+            // that refuses an upload does not read it to its end), with the answer already here.
             tokio::select! {
-                answered = answering => answered,
-                ended = connection => match ended {
-                    Ok(()) => std::future::pending().await,
-                    Err(error) => Err(error),
-                },
+                biased;
+                answered = &mut answering => answered,
+                _ = connection => answering.await,
             }
         };
         let answered = timeout(ANSWER_MAX, driven).await;

@@ -31,17 +31,22 @@ pub(crate) struct Config {
 impl Config {
     /// Reads all sources.
     pub(crate) fn load(matches: &ArgMatches) -> Result<Self> {
-        let sources = Sources { matches, file: File::load(matches)? };
+        let sources = Sources {
+            matches,
+            file: File::load(matches)?,
+        };
         let mut limits = Limits::default();
         for setting in SETTINGS {
             if let Some(value) = sources.get(setting.name) {
                 setting.apply(&mut limits, &value)?;
             }
         }
-        let listen = sources.get("listen").unwrap_or_else(|| "127.0.0.1:6420".to_owned());
-        let listen: SocketAddr = listen
-            .parse()
-            .with_context(|| format!("listen = {listen:?}: it has to be an address like 127.0.0.1:6420"))?;
+        let listen = sources
+            .get("listen")
+            .unwrap_or_else(|| "127.0.0.1:6420".to_owned());
+        let listen: SocketAddr = listen.parse().with_context(|| {
+            format!("listen = {listen:?}: it has to be an address like 127.0.0.1:6420")
+        })?;
         let token = sources.get("token").filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
             bail!(
@@ -56,7 +61,10 @@ impl Config {
         };
         Ok(Self {
             listen,
-            data: sources.get("data").unwrap_or_else(|| ".greenroom".to_owned()).into(),
+            data: sources
+                .get("data")
+                .unwrap_or_else(|| ".greenroom".to_owned())
+                .into(),
             namespaces: namespaces(sources.get("namespaces").as_deref(), token.is_none())?,
             token,
             log: sources.get("log").unwrap_or_else(|| "info".to_owned()),
@@ -75,7 +83,11 @@ struct Sources<'a> {
 
 impl Sources<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        let flag = if PLAIN.contains(&name) { name.replace('_', "-") } else { name.to_owned() };
+        let flag = if PLAIN.contains(&name) {
+            name.replace('_', "-")
+        } else {
+            name.to_owned()
+        };
         let given = self.matches.get_one::<String>(&flag).cloned();
         given.or_else(|| self.file.get(name))
     }
@@ -90,8 +102,9 @@ impl File {
         };
         let text = std::fs::read_to_string(Path::new(path))
             .with_context(|| format!("cannot read the config file {path}"))?;
-        let table: toml::Table =
-            text.parse().with_context(|| format!("the config file {path} is not TOML"))?;
+        let table: toml::Table = text
+            .parse()
+            .with_context(|| format!("the config file {path} is not TOML"))?;
         for name in table.keys() {
             let is_limit = SETTINGS.iter().any(|setting| setting.name == name);
             if !is_limit && !PLAIN.contains(&name.as_str()) {

@@ -69,9 +69,11 @@ impl Setting {
     pub(crate) fn long_help(&self) -> String {
         let mut defaults = Limits::default();
         let (default, least, most) = match self.field {
-            Field::Count(field, least, most) => {
-                (field(&mut defaults).to_string(), least.to_string(), most.to_string())
-            }
+            Field::Count(field, least, most) => (
+                field(&mut defaults).to_string(),
+                least.to_string(),
+                most.to_string(),
+            ),
             Field::Bytes(field, least, most) => {
                 (bytes(*field(&mut defaults)), bytes(least), bytes(most))
             }
@@ -91,14 +93,15 @@ impl Setting {
                     *field(limits) = within(value, least, most, |n| n.to_string())?;
                 }
                 Field::Bytes(field, least, most) => {
-                    let size: ByteSize =
-                        text.parse().map_err(|e| anyhow::anyhow!("{e}; a size is like 64MiB"))?;
+                    let size: ByteSize = text
+                        .parse()
+                        .map_err(|e| anyhow::anyhow!("{e}; a size is like 64MiB"))?;
                     let value = usize::try_from(size.as_u64()).context("it is too large")?;
                     *field(limits) = within(value, least, most, bytes)?;
                 }
                 Field::Time(field, least, most) => {
-                    let value =
-                        humantime::parse_duration(text).context("a time is like 250ms, 30s or 5m")?;
+                    let value = humantime::parse_duration(text)
+                        .context("a time is like 250ms, 30s or 5m")?;
                     *field(limits) = within(value, least, most, time)?;
                 }
             }
@@ -121,7 +124,12 @@ fn within<T: PartialOrd + Copy>(
 }
 
 fn bytes(count: usize) -> String {
-    ByteSize(count as u64).display().iec().to_string().replace(' ', "").replace(".0", "")
+    ByteSize(count as u64)
+        .display()
+        .iec()
+        .to_string()
+        .replace(' ', "")
+        .replace(".0", "")
 }
 
 fn time(duration: Duration) -> String {
@@ -133,7 +141,10 @@ mod tests {
     use super::*;
 
     fn setting(name: &str) -> &'static Setting {
-        SETTINGS.iter().find(|setting| setting.name == name).unwrap()
+        SETTINGS
+            .iter()
+            .find(|setting| setting.name == name)
+            .unwrap()
     }
 
     #[test]
@@ -154,13 +165,19 @@ mod tests {
     fn values_are_read_with_their_units_and_bounds() {
         let mut limits = Limits::default();
         setting("sleep_after").apply(&mut limits, "250ms").unwrap();
-        setting("state_bytes_max").apply(&mut limits, "2MiB").unwrap();
+        setting("state_bytes_max")
+            .apply(&mut limits, "2MiB")
+            .unwrap();
         setting("turns_max").apply(&mut limits, "7").unwrap();
         assert_eq!(limits.sleep_after, Duration::from_millis(250));
         assert_eq!((limits.state_bytes_max, limits.turns_max), (2 << 20, 7));
-        for (name, text) in [("sleep_after", "5"), ("sleep_after", "0s"), ("turns_max", "1"),
-            ("state_bytes_max", "1GiB"), ("state_bytes_max", "much")]
-        {
+        for (name, text) in [
+            ("sleep_after", "5"),
+            ("sleep_after", "0s"),
+            ("turns_max", "1"),
+            ("state_bytes_max", "1GiB"),
+            ("state_bytes_max", "much"),
+        ] {
             let refused = setting(name).apply(&mut limits, text).unwrap_err();
             assert!(format!("{refused:#}").contains(name), "{refused:#}");
         }

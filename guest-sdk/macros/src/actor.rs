@@ -23,7 +23,11 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
         let duration = |meta: &ParseNestedMeta<'_>| duration_ms(&meta.value()?.parse()?).map(Some);
-        let setting = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+        let setting = meta
+            .path
+            .get_ident()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         match setting.as_str() {
             "name" => self.name = Some(meta.value()?.parse()?),
             "rename_all" => self.rename = Rename::parse(&meta.value()?.parse()?)?,
@@ -77,7 +81,10 @@ struct Marked {
 
 pub(crate) fn expand(settings: Settings, mut block: ItemImpl) -> Result<TokenStream> {
     if block.trait_.is_some() || !block.generics.params.is_empty() {
-        return Err(Error::new_spanned(&block.self_ty, "an actor is a plain `impl Type { … }`"));
+        return Err(Error::new_spanned(
+            &block.self_ty,
+            "an actor is a plain `impl Type { … }`",
+        ));
     }
     let mut marked = Marked::default();
     for item in &mut block.items {
@@ -90,15 +97,24 @@ pub(crate) fn expand(settings: Settings, mut block: ItemImpl) -> Result<TokenStr
         Some(name) => name.value(),
         None => camel(&type_name(actor)),
     };
-    let vars = settings.vars.as_ref().map_or_else(|| quote!(()), |vars| quote!(#vars));
+    let vars = settings
+        .vars
+        .as_ref()
+        .map_or_else(|| quote!(()), |vars| quote!(#vars));
     let describe = describe(&name, &settings, &marked.actions);
     let create = create(marked.create.as_ref())?;
-    let make_vars = plain(marked.vars.as_ref())?
-        .unwrap_or_else(|| quote!(::core::default::Default::default()));
+    let make_vars =
+        plain(marked.vars.as_ref())?.unwrap_or_else(|| quote!(::core::default::Default::default()));
     let unit = |hook: Option<&Function>| Ok::<_, Error>(plain(hook)?.unwrap_or_default());
-    let (on_wake, on_sleep) = (unit(marked.on_wake.as_ref())?, unit(marked.on_sleep.as_ref())?);
+    let (on_wake, on_sleep) = (
+        unit(marked.on_wake.as_ref())?,
+        unit(marked.on_sleep.as_ref())?,
+    );
     let on_destroy = unit(marked.on_destroy.as_ref())?;
-    let calls = marked.actions.iter().map(|(name, function)| call(name, function));
+    let calls = marked
+        .actions
+        .iter()
+        .map(|(name, function)| call(name, function));
     Ok(quote! {
         #block
 
@@ -163,7 +179,9 @@ impl Marked {
         let mut role = None;
         let mut name = rename.apply(&function.sig.ident.to_string());
         for attribute in &function.attrs {
-            let Some(found) = Role::of(attribute) else { continue };
+            let Some(found) = Role::of(attribute) else {
+                continue;
+            };
             if role.replace(found).is_some() {
                 return Err(Error::new_spanned(attribute, "a function has one role"));
             }
@@ -171,7 +189,9 @@ impl Marked {
                 take_action_name(attribute, &mut name)?;
             }
         }
-        function.attrs.retain(|attribute| Role::of(attribute).is_none());
+        function
+            .attrs
+            .retain(|attribute| Role::of(attribute).is_none());
         let Some(role) = role else { return Ok(()) };
         let parsed = Function::parse(&function.sig)?;
         let place = match role {
@@ -186,7 +206,10 @@ impl Marked {
             Role::OnDestroy => &mut self.on_destroy,
         };
         if place.replace(parsed).is_some() {
-            return Err(Error::new_spanned(&function.sig.ident, "there is one already"));
+            return Err(Error::new_spanned(
+                &function.sig.ident,
+                "there is one already",
+            ));
         }
         Ok(())
     }
@@ -270,7 +293,9 @@ fn create(create: Option<&Function>) -> Result<TokenStream> {
 
 /// A function that takes nothing from outside.
 fn plain(function: Option<&Function>) -> Result<Option<TokenStream>> {
-    let Some(function) = function else { return Ok(None) };
+    let Some(function) = function else {
+        return Ok(None);
+    };
     function.expect_parameters(0)?;
     Ok(Some(function.call(&[])))
 }
@@ -283,7 +308,9 @@ fn call(name: &str, function: &Function) -> TokenStream {
     let called = function.call(&arguments);
     let encoded = match function.success() {
         Some(_) => quote!(::greenroom_sdk::private::encode(&output)),
-        None => quote!(::core::result::Result::Ok(::greenroom_sdk::private::nothing())),
+        None => quote!(::core::result::Result::Ok(
+            ::greenroom_sdk::private::nothing()
+        )),
     };
     quote! {
         #name => ::core::option::Option::Some(::std::boxed::Box::pin(async move {

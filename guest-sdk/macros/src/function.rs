@@ -116,17 +116,25 @@ impl Function {
         let name = &self.name;
         let provided = self.provided.map(|provided| match provided {
             Provided::Context { is_reference: true } => quote!(&cx,),
-            Provided::Context { is_reference: false } => quote!(cx.clone(),),
+            Provided::Context {
+                is_reference: false,
+            } => quote!(cx.clone(),),
             Provided::Env => quote!(::core::ops::Deref::deref(&cx),),
         });
         let called = match self.receiver {
             Receiver::None => quote!(Self::#name(#provided #(#arguments),*)),
-            Receiver::Shared => quote!(cx.read(|state| Self::#name(state, #provided #(#arguments),*))),
+            Receiver::Shared => {
+                quote!(cx.read(|state| Self::#name(state, #provided #(#arguments),*)))
+            }
             Receiver::Exclusive => {
                 quote!(cx.update(|state| Self::#name(state, #provided #(#arguments),*)))
             }
         };
-        let awaited = if self.is_async { quote!(#called.await) } else { called };
+        let awaited = if self.is_async {
+            quote!(#called.await)
+        } else {
+            called
+        };
         if self.output.can_fail {
             quote!(#awaited.map_err(::greenroom_sdk::Error::from)?)
         } else {
@@ -136,18 +144,26 @@ impl Function {
 
     /// Names for local variables that hold the arguments.
     pub(crate) fn argument_names(&self) -> Vec<Ident> {
-        (0..self.parameters.len()).map(|index| format_ident!("argument_{index}")).collect()
+        (0..self.parameters.len())
+            .map(|index| format_ident!("argument_{index}"))
+            .collect()
     }
 }
 
 impl Output {
     fn parse(output: &ReturnType) -> Self {
         let ReturnType::Type(_, ty) = output else {
-            return Self { success: None, can_fail: false };
+            return Self {
+                success: None,
+                can_fail: false,
+            };
         };
         let result = last_segment(ty).filter(|segment| segment.ident == "Result");
         let Some(result) = result else {
-            return Self { success: not_unit((**ty).clone()), can_fail: false };
+            return Self {
+                success: not_unit((**ty).clone()),
+                can_fail: false,
+            };
         };
         let success = match &result.arguments {
             PathArguments::AngleBracketed(arguments) => {
@@ -158,7 +174,10 @@ impl Output {
             }
             PathArguments::None | PathArguments::Parenthesized(_) => None,
         };
-        Self { success: success.and_then(not_unit), can_fail: true }
+        Self {
+            success: success.and_then(not_unit),
+            can_fail: true,
+        }
     }
 }
 
@@ -198,9 +217,14 @@ fn parameter_name(pattern: &Pat, index: usize) -> String {
 /// A type as people read it.
 pub(crate) fn type_name(ty: &Type) -> String {
     let mut name = quote!(#ty).to_string();
-    for (spaced, tight) in
-        [(" < ", "<"), (" > ", ">"), (" >", ">"), (" , ", ", "), (" :: ", "::"), ("& ", "&")]
-    {
+    for (spaced, tight) in [
+        (" < ", "<"),
+        (" > ", ">"),
+        (" >", ">"),
+        (" , ", ", "),
+        (" :: ", "::"),
+        ("& ", "&"),
+    ] {
         name = name.replace(spaced, tight);
     }
     name

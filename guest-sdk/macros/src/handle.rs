@@ -24,7 +24,10 @@ impl Parse for Settings {
         if input.parse::<Option<Token![,]>>()?.is_some() && !input.is_empty() {
             let setting: syn::Ident = input.parse()?;
             if setting != "rename_all" {
-                return Err(Error::new(setting.span(), "a handle has the setting `rename_all` only"));
+                return Err(Error::new(
+                    setting.span(),
+                    "a handle has the setting `rename_all` only",
+                ));
             }
             input.parse::<Token![=]>()?;
             rename = Rename::parse(&input.parse()?)?;
@@ -34,7 +37,9 @@ impl Parse for Settings {
 }
 
 pub(crate) fn expand(settings: &Settings, item: &ItemTrait) -> Result<TokenStream> {
-    let ItemTrait { attrs, vis, ident, .. } = item;
+    let ItemTrait {
+        attrs, vis, ident, ..
+    } = item;
     let actor_type = &settings.actor_type;
     let methods = item.items.iter().map(|item| match item {
         TraitItem::Fn(function) => method(function, settings.rename),
@@ -99,7 +104,10 @@ fn method(function: &TraitItemFn, rename: Rename) -> Result<TokenStream> {
     if let Some(attribute) = function.attrs.iter().find(is_action) {
         take_action_name(attribute, &mut action)?;
     }
-    let attributes = function.attrs.iter().filter(|attribute| !is_action(attribute));
+    let attributes = function
+        .attrs
+        .iter()
+        .filter(|attribute| !is_action(attribute));
     let mut names = Vec::new();
     let mut types = Vec::new();
     for input in &signature.inputs {

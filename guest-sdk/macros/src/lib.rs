@@ -28,7 +28,9 @@ pub fn actor(settings: TokenStream, block: TokenStream) -> TokenStream {
     let parser = syn::meta::parser(|meta| parsed.take(&meta));
     parse_macro_input!(settings with parser);
     let block = parse_macro_input!(block as syn::ItemImpl);
-    actor::expand(parsed, block).unwrap_or_else(|error| error.to_compile_error()).into()
+    actor::expand(parsed, block)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 /// Turns a trait into a typed handle of another actor.
@@ -40,5 +42,7 @@ pub fn actor(settings: TokenStream, block: TokenStream) -> TokenStream {
 pub fn handle(settings: TokenStream, item: TokenStream) -> TokenStream {
     let settings = parse_macro_input!(settings as handle::Settings);
     let item = parse_macro_input!(item as syn::ItemTrait);
-    handle::expand(&settings, &item).unwrap_or_else(|error| error.to_compile_error()).into()
+    handle::expand(&settings, &item)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }

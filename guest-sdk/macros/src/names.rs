@@ -19,7 +19,10 @@ impl Rename {
         match text.value().as_str() {
             "camelCase" => Ok(Self::Camel),
             "none" => Ok(Self::None),
-            _ => Err(Error::new(text.span(), "it is either \"camelCase\" or \"none\"")),
+            _ => Err(Error::new(
+                text.span(),
+                "it is either \"camelCase\" or \"none\"",
+            )),
         }
     }
 
@@ -53,7 +56,9 @@ pub(crate) fn camel(name: &str) -> String {
 /// `"250ms"`, `"5s"`, `"2m"`, `"1h"`, in milliseconds.
 pub(crate) fn duration_ms(text: &LitStr) -> Result<u32> {
     let value = text.value();
-    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let digits = value
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(value.len());
     let (number, unit) = value.split_at(digits);
     let scale = match unit {
         "ms" => Some(1),
@@ -62,8 +67,17 @@ pub(crate) fn duration_ms(text: &LitStr) -> Result<u32> {
         "h" => Some(3_600_000),
         _ => None,
     };
-    let ms = number.parse::<u64>().ok().zip(scale).and_then(|(n, scale)| n.checked_mul(scale));
+    let ms = number
+        .parse::<u64>()
+        .ok()
+        .zip(scale)
+        .and_then(|(n, scale)| n.checked_mul(scale));
     ms.map(Duration::from_millis)
         .and_then(|duration| u32::try_from(duration.as_millis()).ok())
-        .ok_or_else(|| Error::new(text.span(), "a duration is like \"250ms\", \"5s\", \"2m\" or \"1h\""))
+        .ok_or_else(|| {
+            Error::new(
+                text.span(),
+                "a duration is like \"250ms\", \"5s\", \"2m\" or \"1h\"",
+            )
+        })
 }

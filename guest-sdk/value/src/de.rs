@@ -19,7 +19,9 @@ use crate::{Error, RAW_VALUE, validate};
 pub fn from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
     // Checked as a whole first, so that what follows may recurse and skip without care.
     validate(bytes)?;
-    T::deserialize(&mut Reader { d: Decoder::new(bytes) })
+    T::deserialize(&mut Reader {
+        d: Decoder::new(bytes),
+    })
 }
 
 struct Reader<'de> {
@@ -84,7 +86,10 @@ impl<'de> Reader<'de> {
 }
 
 /// The integer that a float is exactly, within the range where JavaScript's numbers are exact.
-#[expect(clippy::cast_possible_truncation, reason = "checked to be integral and in range")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "checked to be integral and in range"
+)]
 fn integral(number: f64) -> Option<i128> {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(number as i128)
@@ -139,8 +144,16 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     }
 
     integers!(
-        deserialize_i8, deserialize_i16, deserialize_i32, deserialize_i64, deserialize_i128,
-        deserialize_u8, deserialize_u16, deserialize_u32, deserialize_u64, deserialize_u128
+        deserialize_i8,
+        deserialize_i16,
+        deserialize_i32,
+        deserialize_i64,
+        deserialize_i128,
+        deserialize_u8,
+        deserialize_u16,
+        deserialize_u32,
+        deserialize_u64,
+        deserialize_u128
     );
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -221,10 +234,14 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                         lift(self.d.skip())?;
                         Ok(value)
                     }
-                    _ => Err(Error::Mismatch("a variant must be a map of one entry".to_owned())),
+                    _ => Err(Error::Mismatch(
+                        "a variant must be a map of one entry".to_owned(),
+                    )),
                 }
             }
-            _ => Err(Error::Mismatch("a variant must be a text or a map of one entry".to_owned())),
+            _ => Err(Error::Mismatch(
+                "a variant must be a text or a map of one entry".to_owned(),
+            )),
         }
     }
 
@@ -273,7 +290,11 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        if self.has_next()? { seed.deserialize(&mut *self.reader).map(Some) } else { Ok(None) }
+        if self.has_next()? {
+            seed.deserialize(&mut *self.reader).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -289,7 +310,11 @@ impl<'de> MapAccess<'de> for Items<'_, 'de> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Error> {
-        if self.has_next()? { seed.deserialize(&mut *self.reader).map(Some) } else { Ok(None) }
+        if self.has_next()? {
+            seed.deserialize(&mut *self.reader).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {

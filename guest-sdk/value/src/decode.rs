@@ -67,19 +67,27 @@ fn read(d: &mut Decoder<'_>, wide: Wide, depth: usize) -> Result<Value, Error> {
         Kind::Text => Value::Text(read_text(d)?),
         Kind::Array => {
             let mut items = Vec::new();
-            each(d, |d| lift(d.array()), |d| {
-                items.push(read(d, wide, depth + 1)?);
-                Ok(())
-            })?;
+            each(
+                d,
+                |d| lift(d.array()),
+                |d| {
+                    items.push(read(d, wide, depth + 1)?);
+                    Ok(())
+                },
+            )?;
             Value::Array(items)
         }
         Kind::Map => {
             let mut pairs = Vec::new();
-            each(d, |d| lift(d.map()), |d| {
-                let key = read(d, wide, depth + 1)?;
-                pairs.push((key, read(d, wide, depth + 1)?));
-                Ok(())
-            })?;
+            each(
+                d,
+                |d| lift(d.map()),
+                |d| {
+                    let key = read(d, wide, depth + 1)?;
+                    pairs.push((key, read(d, wide, depth + 1)?));
+                    Ok(())
+                },
+            )?;
             Value::Map(pairs)
         }
         Kind::Tag => {
@@ -104,12 +112,17 @@ fn untag(tag: u64, inner: Value) -> Value {
 
 /// The number that a bignum's magnitude stands for, if it fits.
 pub(crate) fn bignum(is_negative: bool, magnitude: &[u8]) -> Option<i128> {
-    let first = magnitude.iter().position(|byte| *byte != 0).unwrap_or(magnitude.len());
+    let first = magnitude
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(magnitude.len());
     let digits = &magnitude[first..];
     if digits.len() > 16 {
         return None;
     }
-    let unsigned = digits.iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
+    let unsigned = digits
+        .iter()
+        .fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
     let number = i128::try_from(unsigned).ok()?;
     Some(if is_negative { !number } else { number })
 }

@@ -58,8 +58,15 @@ pub(crate) fn write_int(number: i128, out: &mut Encoder<&mut Vec<u8>>) -> Writte
 
 /// Tag 2 or 3 around the magnitude's bytes, most significant first.
 fn write_bignum(number: i128, out: &mut Encoder<&mut Vec<u8>>) -> Written {
-    let (tag, magnitude) = if number < 0 { (3, !number) } else { (2, number) };
+    let (tag, magnitude) = if number < 0 {
+        (3, !number)
+    } else {
+        (2, number)
+    };
     let bytes = magnitude.to_be_bytes();
-    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    let first = bytes
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(bytes.len());
     out.tag(Tag::new(tag))?.bytes(&bytes[first..])?.ok()
 }

@@ -66,6 +66,9 @@ pub enum Error {
 impl Error {
     fn from_minicbor(error: &minicbor::decode::Error) -> Self {
         let position = error.position().unwrap_or_default();
-        Self::Malformed { position, reason: error.to_string() }
+        Self::Malformed {
+            position,
+            reason: error.to_string(),
+        }
     }
 }

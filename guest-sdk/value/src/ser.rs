@@ -16,7 +16,10 @@ use crate::{Error, RAW_VALUE};
 /// [`Error::Mismatch`] if the value's own `Serialize` fails.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    value.serialize(&mut Writer { out: Encoder::new(&mut bytes), raw: false })?;
+    value.serialize(&mut Writer {
+        out: Encoder::new(&mut bytes),
+        raw: false,
+    })?;
     Ok(bytes)
 }
 
@@ -145,7 +148,10 @@ impl<'w, 'a> ser::Serializer for &'w mut Writer<'a> {
             Some(length) => done(self.out.array(length as u64).map(drop))?,
             None => done(self.out.begin_array().map(drop))?,
         }
-        Ok(Compound { writer: self, is_indefinite: length.is_none() })
+        Ok(Compound {
+            writer: self,
+            is_indefinite: length.is_none(),
+        })
     }
 
     fn serialize_tuple(self, length: usize) -> Result<Compound<'w, 'a>, Error> {
@@ -176,14 +182,13 @@ impl<'w, 'a> ser::Serializer for &'w mut Writer<'a> {
             Some(length) => done(self.out.map(length as u64).map(drop))?,
             None => done(self.out.begin_map().map(drop))?,
         }
-        Ok(Compound { writer: self, is_indefinite: length.is_none() })
+        Ok(Compound {
+            writer: self,
+            is_indefinite: length.is_none(),
+        })
     }
 
-    fn serialize_struct(
-        self,
-        _: &'static str,
-        length: usize,
-    ) -> Result<Compound<'w, 'a>, Error> {
+    fn serialize_struct(self, _: &'static str, length: usize) -> Result<Compound<'w, 'a>, Error> {
         self.serialize_map(Some(length))
     }
 

@@ -58,9 +58,10 @@ impl Value {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
-            Self::Map(pairs) => {
-                pairs.iter().find(|(k, _)| k.as_text() == Some(key)).map(|(_, value)| value)
-            }
+            Self::Map(pairs) => pairs
+                .iter()
+                .find(|(k, _)| k.as_text() == Some(key))
+                .map(|(_, value)| value),
             _ => None,
         }
     }

@@ -33,7 +33,9 @@ fn every_kind_of_value_survives() {
 
 #[test]
 fn the_stock_clients_wide_maps_are_read() {
-    let value = decode(&hex("b9 0002 64 6d6f6465 66 72616e6b6564 63 626967 82 67 24426967496e74 61 35"));
+    let value = decode(&hex(
+        "b9 0002 64 6d6f6465 66 72616e6b6564 63 626967 82 67 24426967496e74 61 35",
+    ));
     let value = value.unwrap();
     assert_eq!(value.get("mode"), Some(&"ranked".into()));
     assert_eq!(value.get("big").unwrap().as_array().unwrap().len(), 2);
@@ -60,7 +62,14 @@ enum Shape {
 
 #[test]
 fn rust_types_survive() {
-    for shape in [Shape::Dot, Shape::Circle(1.5), Shape::Rect { width: 1, height: 2 }] {
+    for shape in [
+        Shape::Dot,
+        Shape::Circle(1.5),
+        Shape::Rect {
+            width: 1,
+            height: 2,
+        },
+    ] {
         let everything = Everything {
             count: i64::MIN,
             ratio: 2.0,
@@ -84,7 +93,10 @@ fn numbers_are_read_as_javascript_means_them() {
     assert_eq!(from_slice::<i64>(&hex("c2 41 05")), Ok(5));
     assert_eq!(from_slice::<i64>(&hex("c3 41 05")), Ok(-6));
     assert_eq!(from_slice::<u64>(&hex("1b 0000000000000005")), Ok(5));
-    assert!(from_slice::<u32>(&hex("fb 3ff8000000000000")).is_err(), "1.5 is no integer");
+    assert!(
+        from_slice::<u32>(&hex("fb 3ff8000000000000")).is_err(),
+        "1.5 is no integer"
+    );
     assert!(from_slice::<u8>(&hex("19 0100")).is_err(), "256 is no byte");
     assert!(from_slice::<u32>(&hex("20")).is_err(), "-1 is not unsigned");
 }
@@ -99,7 +111,10 @@ fn both_nothings_are_none() {
 #[test]
 fn bytes_and_lists_of_bytes_are_read_alike() {
     assert_eq!(from_slice::<Vec<u8>>(&hex("43 010203")), Ok(vec![1, 2, 3]));
-    assert_eq!(from_slice::<Vec<u8>>(&hex("d840 43 010203")), Ok(vec![1, 2, 3]));
+    assert_eq!(
+        from_slice::<Vec<u8>>(&hex("d840 43 010203")),
+        Ok(vec![1, 2, 3])
+    );
     assert_eq!(from_slice::<Vec<u8>>(&hex("83 010203")), Ok(vec![1, 2, 3]));
 }
 
@@ -109,9 +124,23 @@ fn hostile_bytes_are_refused_and_nothing_else() {
     assert_eq!(validate(&deep), Err(Error::TooDeep));
     assert_eq!(decode(&deep), Err(Error::TooDeep));
     assert_eq!(validate(&hex("0000")), Err(Error::Trailing(1)));
-    for text in ["", "18", "81", "9f", "a1 01", "62 61", "61 ff", "ff", "1c", "f8 ff", "c2",
-        "9b ffffffffffffffff", "bb ffffffffffffffff", "5b ffffffffffffffff", "bf 01 ff"]
-    {
+    for text in [
+        "",
+        "18",
+        "81",
+        "9f",
+        "a1 01",
+        "62 61",
+        "61 ff",
+        "ff",
+        "1c",
+        "f8 ff",
+        "c2",
+        "9b ffffffffffffffff",
+        "bb ffffffffffffffff",
+        "5b ffffffffffffffff",
+        "bf 01 ff",
+    ] {
         assert!(validate(&hex(text)).is_err(), "{text}");
         assert!(decode(&hex(text)).is_err(), "{text}");
         assert!(from_slice::<Value>(&hex(text)).is_err(), "{text}");
@@ -123,6 +152,9 @@ fn hostile_bytes_are_refused_and_nothing_else() {
 fn an_array_is_split_into_its_items() {
     let items = greenroom_value::split_array(&hex("83 01 82 02 03 61 61")).unwrap();
     assert_eq!(items, [&hex("01")[..], &hex("82 02 03"), &hex("61 61")]);
-    assert_eq!(greenroom_value::split_array(&hex("9f 01 ff")).unwrap(), [hex("01")]);
+    assert_eq!(
+        greenroom_value::split_array(&hex("9f 01 ff")).unwrap(),
+        [hex("01")]
+    );
     assert!(greenroom_value::split_array(&hex("01")).is_err());
 }

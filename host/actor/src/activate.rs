@@ -80,7 +80,13 @@ pub fn activate(actor: ActorRecord, parts: Parts) -> (Handle, impl Future<Output
         key: actor.name.key.clone(),
         namespace: actor.name.namespace.clone(),
     });
-    let life = Life { actor, identity, parts, handle: handle.clone(), mailbox };
+    let life = Life {
+        actor,
+        identity,
+        parts,
+        handle: handle.clone(),
+        mailbox,
+    };
     (handle, life.run())
 }
 
@@ -132,7 +138,12 @@ impl Life {
 
     /// One instance, from opening the data to its end.
     async fn run_instance(&mut self) -> End {
-        let active = match self.parts.revisions.current(&self.identity.actor_type).await {
+        let active = match self
+            .parts
+            .revisions
+            .current(&self.identity.actor_type)
+            .await
+        {
             Ok(active) => active,
             Err(error) => return End::Failed(error),
         };
@@ -146,7 +157,10 @@ impl Life {
         };
         self.handle.shared().set_generation(opened.generation);
         let outbound = self.parts.outbound.clone();
-        let setup = Setup { identity: self.identity.clone(), outbound };
+        let setup = Setup {
+            identity: self.identity.clone(),
+            outbound,
+        };
         match Instance::new(&self.parts.engine, &active.compiled, setup).await {
             Ok((instance, barriers)) => self.drive(&active, opened, instance, barriers).await,
             Err(crash) => {
@@ -165,7 +179,8 @@ impl Life {
     ) -> End {
         let limits = &self.parts.limits;
         let options = &active.description.options;
-        let timeout = ActorTypeOptions::or_default(options.action_timeout_ms, limits.action_timeout);
+        let timeout =
+            ActorTypeOptions::or_default(options.action_timeout_ms, limits.action_timeout);
         let start_by = Instant::now() + limits.start_timeout;
         let turns = Turns::new(timeout, limits.turns_max / 2, start_by);
         let mut activation = Activation {
@@ -187,9 +202,10 @@ impl Life {
         };
         // The watchdog stands outside: inside, nothing moves while the guest computes.
         let outcome = {
-            let run = pin!(instance.run(async |guest| {
-                activation.serve(guest, opened.state, opened.input).await
-            }));
+            let run =
+                pin!(instance.run(async |guest| {
+                    activation.serve(guest, opened.state, opened.input).await
+                }));
             tokio::select! {
                 biased;
                 outcome = run => outcome,
@@ -209,7 +225,12 @@ impl Life {
 impl Activation<'_> {
     /// The instance is lost. What it had committed, or was committing, is not.
     pub(crate) fn crashed(&self, crash: &Crash) -> End {
-        let Identity { id, actor_type, key, .. } = &**self.identity;
+        let Identity {
+            id,
+            actor_type,
+            key,
+            ..
+        } = &**self.identity;
         let generation = self.generation.0;
         let revision = self.active.revision.0;
         warn!(actor_id = %id, %actor_type, %key, generation, revision, %crash, "an activation crashed");
@@ -244,7 +265,10 @@ impl Activation<'_> {
 
 /// What callers are told when the store fails. They may try again.
 pub(crate) fn unavailable() -> ActorError {
-    ActorError::new(codes::SERVICE_UNAVAILABLE, "the host cannot reach the actor's data now")
+    ActorError::new(
+        codes::SERVICE_UNAVAILABLE,
+        "the host cannot reach the actor's data now",
+    )
 }
 
 impl From<Order> for End {

@@ -110,11 +110,16 @@ impl Activation<'_> {
         input: Option<Bytes>,
     ) -> End {
         let is_new = self.head == Head(0);
-        let start = if is_new { Entry::Create(input) } else { Entry::Wake(state) };
+        let start = if is_new {
+            Entry::Create(input)
+        } else {
+            Entry::Wake(state)
+        };
         let mut running = Running::new();
         running.push(enter(guest, self.identity, start));
         let options = &self.active.description.options;
-        let sleep_after = ActorTypeOptions::or_default(options.sleep_after_ms, self.limits.sleep_after);
+        let sleep_after =
+            ActorTypeOptions::or_default(options.sleep_after_ms, self.limits.sleep_after);
         let mut idle = std::pin::pin!(tokio::time::sleep(sleep_after));
         loop {
             let is_idle = self.is_idle() && !options.no_sleep;
@@ -389,10 +394,14 @@ async fn enter(
     entry: Entry,
 ) -> (Work, Result<Output, Crash>) {
     match entry {
-        Entry::Create(input) => {
-            (Work::Start, guest.create(identity, input).await.map(no_output))
-        }
-        Entry::Wake(state) => (Work::Start, guest.wake(identity, state).await.map(no_output)),
+        Entry::Create(input) => (
+            Work::Start,
+            guest.create(identity, input).await.map(no_output),
+        ),
+        Entry::Wake(state) => (
+            Work::Start,
+            guest.wake(identity, state).await.map(no_output),
+        ),
         Entry::Call(id, action, args) => (Work::Action(id), guest.call(action, args).await),
     }
 }

@@ -107,7 +107,10 @@ mod tests {
         assert!(matches!(first_answer.try_recv(), Err(TryRecvError::Empty)));
         gate.end_commit();
         assert_eq!(first_answer.try_recv().unwrap().unwrap(), "out");
-        assert!(matches!(second_answer.try_recv(), Err(TryRecvError::Empty)), "not covered");
+        assert!(
+            matches!(second_answer.try_recv(), Err(TryRecvError::Empty)),
+            "not covered"
+        );
         gate.open();
         assert!(second_answer.try_recv().unwrap().is_ok());
         assert!(gate.is_empty());

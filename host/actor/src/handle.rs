@@ -82,7 +82,11 @@ impl Handle {
     /// [`CallError`] says whether the action has begun.
     pub async fn call(&self, action: String, args: Bytes) -> Result<Bytes, CallError> {
         let (reply, answer) = oneshot::channel();
-        match self.0.mailbox.try_send(Call { action, args, reply }) {
+        match self.0.mailbox.try_send(Call {
+            action,
+            args,
+            reply,
+        }) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(CallError::NotBegun)),
             Err(TrySendError::Full(_)) => Err(CallError::Overloaded),
             Err(TrySendError::Closed(_)) => Err(CallError::NotBegun),
@@ -111,7 +115,12 @@ impl Handle {
     pub fn idle_for(&self) -> Option<Duration> {
         match self.0.idle_since_ms.load(Ordering::Relaxed) {
             BUSY => None,
-            since => Some(self.0.began.elapsed().saturating_sub(Duration::from_millis(since))),
+            since => Some(
+                self.0
+                    .began
+                    .elapsed()
+                    .saturating_sub(Duration::from_millis(since)),
+            ),
         }
     }
 

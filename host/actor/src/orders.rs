@@ -45,7 +45,9 @@ impl Orders {
     pub(crate) fn upgraded(&self) {
         let upgrade = Order::Upgrade as u8;
         // Failing means that something stronger came, which stays.
-        _ = self.strongest.compare_exchange(upgrade, 0, Ordering::AcqRel, Ordering::Acquire);
+        _ = self
+            .strongest
+            .compare_exchange(upgrade, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 
     fn strongest(&self) -> Option<Order> {

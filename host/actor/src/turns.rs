@@ -52,8 +52,16 @@ struct Turn {
 impl Turns {
     /// A table whose turns have `timeout` each, for an instance that has to have started by `start_by`.
     pub(crate) fn new(timeout: Duration, overdue_max: usize, start_by: Instant) -> Self {
-        let table = Table { end_by: Some(start_by), ..Table::default() };
-        Self { table: Mutex::new(table), changed: Notify::new(), timeout, overdue_max }
+        let table = Table {
+            end_by: Some(start_by),
+            ..Table::default()
+        };
+        Self {
+            table: Mutex::new(table),
+            changed: Notify::new(),
+            timeout,
+            overdue_max,
+        }
     }
 
     pub(crate) fn begin(&self, reply: Reply) -> TurnId {
@@ -62,7 +70,13 @@ impl Turns {
         let id = table.last;
         let now = Instant::now();
         table.moved = Some(now);
-        table.running.insert(id, Turn { deadline: now + self.timeout, reply });
+        table.running.insert(
+            id,
+            Turn {
+                deadline: now + self.timeout,
+                reply,
+            },
+        );
         if !table.is_watched {
             self.changed.notify_one();
         }
@@ -94,7 +108,9 @@ impl Turns {
     /// The instance is gone: every caller left is told why.
     pub(crate) fn refuse_all(&self, error: &ActorError) {
         let running = std::mem::take(&mut self.lock().running);
-        running.into_values().for_each(|turn| refuse(turn.reply, error.clone()));
+        running
+            .into_values()
+            .for_each(|turn| refuse(turn.reply, error.clone()));
     }
 
     /// Watches the deadlines, and has to run for as long as the instance does. Returns when the instance
@@ -142,7 +158,10 @@ impl Turns {
 
 impl Table {
     fn next_deadline(&mut self) -> Option<Instant> {
-        let turn = self.running.first_key_value().map(|(_, turn)| turn.deadline);
+        let turn = self
+            .running
+            .first_key_value()
+            .map(|(_, turn)| turn.deadline);
         self.is_watched = turn.is_some();
         turn.into_iter().chain(self.end_by).min()
     }
@@ -176,7 +195,9 @@ mod tests {
         assert!(answer.try_recv().is_err(), "not yet");
         let watched = tokio::time::timeout(Duration::from_secs(2), turns.watch(|| 0));
         assert!(watched.await.is_err(), "a turn does not end the instance");
-        let Ok(Err(CallError::Failed(error))) = answer.try_recv() else { panic!("an answer") };
+        let Ok(Err(CallError::Failed(error))) = answer.try_recv() else {
+            panic!("an answer")
+        };
         assert!(error.is(codes::ACTION_TIMED_OUT));
         assert!(!turns.has_callers());
         assert!(turns.end(id).is_none());

@@ -117,22 +117,36 @@ impl ComponentDescription {
         ComponentName::new(&self.name)?;
         let found = self.actor_types.len();
         if found == 0 || found > types_max {
-            return Err(BadDescription::TypeCount { found, most: types_max });
+            return Err(BadDescription::TypeCount {
+                found,
+                most: types_max,
+            });
         }
-        all_differ("actor types", self.actor_types.iter().map(|t| t.name.as_str()))?;
-        self.actor_types.iter().try_for_each(ActorTypeDescription::check)
+        all_differ(
+            "actor types",
+            self.actor_types.iter().map(|t| t.name.as_str()),
+        )?;
+        self.actor_types
+            .iter()
+            .try_for_each(ActorTypeDescription::check)
     }
 }
 
 impl ActorTypeDescription {
     fn check(&self) -> Result<(), BadDescription> {
         ActorType::new(&self.name)?;
-        all_differ("actions", self.actions.iter().map(|action| action.name.as_str()))?;
+        all_differ(
+            "actions",
+            self.actions.iter().map(|action| action.name.as_str()),
+        )?;
         let is_name = |name: &str| !name.is_empty() && name.len() <= NAME_BYTES_MAX;
         let is_action = |action: &ActionDescription| {
             is_name(&action.name)
                 && action.parameters.len() <= PARAMETERS_MAX
-                && action.parameters.iter().all(|parameter| is_name(&parameter.name))
+                && action
+                    .parameters
+                    .iter()
+                    .all(|parameter| is_name(&parameter.name))
         };
         if self.actions.len() > ACTIONS_MAX || !self.actions.iter().all(is_action) {
             return Err(BadDescription::Actions(self.name.clone()));
@@ -148,7 +162,10 @@ fn all_differ<'a>(
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
-            return Err(BadDescription::Twice { what, name: name.to_owned() });
+            return Err(BadDescription::Twice {
+                what,
+                name: name.to_owned(),
+            });
         }
     }
     Ok(())
@@ -187,7 +204,10 @@ mod tests {
             (&["a"], &["x", "x"]),
             (&["a"], &[""]),
         ] {
-            assert!(description(types, actions).check(2).is_err(), "{types:?} {actions:?}");
+            assert!(
+                description(types, actions).check(2).is_err(),
+                "{types:?} {actions:?}"
+            );
         }
     }
 }

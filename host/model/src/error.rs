@@ -213,8 +213,10 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| name != "README.md")
             .collect();
-        let mut wanted: Vec<String> =
-            codes::ALL.iter().map(|code| format!("{}.{}.md", code.group, code.code)).collect();
+        let mut wanted: Vec<String> = codes::ALL
+            .iter()
+            .map(|code| format!("{}.{}.md", code.group, code.code))
+            .collect();
         pages.sort();
         wanted.sort();
         assert_eq!(pages, wanted);

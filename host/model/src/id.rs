@@ -187,7 +187,12 @@ mod tests {
 
     #[test]
     fn only_the_canonical_text_is_an_id() {
-        for text in ["", "xyz", "0123456789ABCDEF0123456789ABCDEF", "+1234567890123456789012345678901"] {
+        for text in [
+            "",
+            "xyz",
+            "0123456789ABCDEF0123456789ABCDEF",
+            "+1234567890123456789012345678901",
+        ] {
             assert_eq!(text.parse::<ActorId>(), Err(()), "{text}");
         }
     }

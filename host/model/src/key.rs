@@ -22,7 +22,9 @@ pub struct ActorKey(Arc<str>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
     /// Longer than a key may be.
-    #[error("the key has {bytes} bytes in its serialized form; at most {KEY_BYTES_MAX} are allowed")]
+    #[error(
+        "the key has {bytes} bytes in its serialized form; at most {KEY_BYTES_MAX} are allowed"
+    )]
     TooLong {
         /// How long it is.
         bytes: usize,
@@ -165,8 +167,14 @@ mod tests {
     #[test]
     fn too_long_and_badly_escaped_keys_are_refused() {
         let long = "x".repeat(KEY_BYTES_MAX + 1);
-        assert_eq!(ActorKey::new(&[long]), Err(InvalidKey::TooLong { bytes: 1025 }));
-        assert_eq!(ActorKey::from_serialized("a\\x"), Err(InvalidKey::BadEscape));
+        assert_eq!(
+            ActorKey::new(&[long]),
+            Err(InvalidKey::TooLong { bytes: 1025 })
+        );
+        assert_eq!(
+            ActorKey::from_serialized("a\\x"),
+            Err(InvalidKey::BadEscape)
+        );
         assert_eq!(ActorKey::from_serialized("a\\"), Err(InvalidKey::BadEscape));
     }
 }

@@ -76,7 +76,9 @@ impl Activations {
 
     /// The way to the actor's activation, if it has one.
     pub(crate) fn get(&self, id: ActorId) -> Option<Handle> {
-        lock(self.shard(id)).get(&id).map(|awake| awake.handle.clone())
+        lock(self.shard(id))
+            .get(&id)
+            .map(|awake| awake.handle.clone())
     }
 
     /// How many there are.
@@ -86,7 +88,9 @@ impl Activations {
 
     /// Tells the activations of these types to move to the current revision.
     pub(crate) fn upgrade(&self, actor_types: &[ActorType]) {
-        self.order(Order::Upgrade, |awake| actor_types.contains(&awake.actor_type));
+        self.order(Order::Upgrade, |awake| {
+            actor_types.contains(&awake.actor_type)
+        });
     }
 
     /// Lets no activation begin any more, puts all to sleep, and waits for them.
@@ -99,9 +103,12 @@ impl Activations {
 
     fn order(&self, order: Order, is_meant: impl Fn(&Awake) -> bool) {
         for shard in &*self.shards {
-            lock(shard).values().filter(|awake| is_meant(awake)).for_each(|awake| {
-                awake.handle.order(order);
-            });
+            lock(shard)
+                .values()
+                .filter(|awake| is_meant(awake))
+                .for_each(|awake| {
+                    awake.handle.order(order);
+                });
         }
     }
 
@@ -125,7 +132,13 @@ impl Activations {
         }
         let (handle, life) = activate((**actor).clone(), self.parts.clone());
         let actor_type = actor.name.actor_type.clone();
-        shard.insert(actor.id, Awake { actor_type, handle: handle.clone() });
+        shard.insert(
+            actor.id,
+            Awake {
+                actor_type,
+                handle: handle.clone(),
+            },
+        );
         drop(shard);
         let departure = Departure {
             shards: self.shards.clone(),
@@ -175,7 +188,9 @@ impl Activations {
         idle.sort_unstable_by_key(|(since, _)| std::cmp::Reverse(*since));
         let count = idle.len().min(EVICTION_BATCH);
         debug!(count, "putting idle actors to sleep to make room");
-        idle.iter().take(count).for_each(|(_, handle)| handle.order(Order::Sleep));
+        idle.iter()
+            .take(count)
+            .for_each(|(_, handle)| handle.order(Order::Sleep));
     }
 }
 
@@ -195,7 +210,10 @@ impl Drop for Departure {
             self.directory.forget(&self.actor);
         }
         let mut shard = lock(&self.shards[shard_of(self.actor.id)]);
-        if shard.get(&self.actor.id).is_some_and(|awake| awake.handle.is_same(&self.handle)) {
+        if shard
+            .get(&self.actor.id)
+            .is_some_and(|awake| awake.handle.is_same(&self.handle))
+        {
             shard.remove(&self.actor.id);
         }
         drop(shard);
@@ -216,5 +234,8 @@ fn lock(shard: &Shard) -> MutexGuard<'_, HashMap<ActorId, Awake>> {
 }
 
 pub(crate) fn closing() -> ActorError {
-    ActorError::new(codes::SERVICE_UNAVAILABLE, "the host is stopping; try again in a moment")
+    ActorError::new(
+        codes::SERVICE_UNAVAILABLE,
+        "the host is stopping; try again in a moment",
+    )
 }

@@ -22,7 +22,11 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) fn new(foundation: Foundation) -> Self {
         let names_max = foundation.limits.directory_names_max;
-        Self { by_name: Cache::new(names_max), by_id: Cache::new(names_max), foundation }
+        Self {
+            by_name: Cache::new(names_max),
+            by_id: Cache::new(names_max),
+            foundation,
+        }
     }
 
     pub(crate) async fn resolve(
@@ -32,7 +36,12 @@ impl Directory {
         if let Some(actor) = self.by_name.get(name) {
             return Ok(Some(actor));
         }
-        let found = self.foundation.storage.resolve(name).await.map_err(storage_error)?;
+        let found = self
+            .foundation
+            .storage
+            .resolve(name)
+            .await
+            .map_err(storage_error)?;
         Ok(found.map(|actor| self.remember(actor)))
     }
 
@@ -40,7 +49,12 @@ impl Directory {
         if let Some(actor) = self.by_id.get(&id) {
             return Ok(Some(actor));
         }
-        let found = self.foundation.storage.find(id).await.map_err(storage_error)?;
+        let found = self
+            .foundation
+            .storage
+            .find(id)
+            .await
+            .map_err(storage_error)?;
         Ok(found.map(|actor| self.remember(actor)))
     }
 
@@ -56,7 +70,12 @@ impl Directory {
             input,
             created_at: self.foundation.clock.now(),
         };
-        let created = self.foundation.storage.create(new).await.map_err(storage_error)?;
+        let created = self
+            .foundation
+            .storage
+            .create(new)
+            .await
+            .map_err(storage_error)?;
         let Created { actor, is_new } = created;
         Ok((self.remember(actor), is_new))
     }
@@ -64,7 +83,8 @@ impl Directory {
     pub(crate) fn forget(&self, actor: &ActorRecord) {
         self.by_id.remove(&actor.id);
         // Unless the name is another actor's by now.
-        self.by_name.remove_if(&actor.name, |known| known.id == actor.id);
+        self.by_name
+            .remove_if(&actor.name, |known| known.id == actor.id);
     }
 
     fn remember(&self, actor: ActorRecord) -> Arc<ActorRecord> {
@@ -78,9 +98,10 @@ impl Directory {
 /// What callers may know when the store fails.
 pub(crate) fn storage_error(error: StorageError) -> ActorError {
     match error {
-        StorageError::Overloaded => {
-            ActorError::new(codes::SERVICE_UNAVAILABLE, "the host has too much to write; try again")
-        }
+        StorageError::Overloaded => ActorError::new(
+            codes::SERVICE_UNAVAILABLE,
+            "the host has too much to write; try again",
+        ),
         error => {
             error!(error = ?error, "the store failed");
             ActorError::internal()

@@ -6,9 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_actor::{ActiveType, Revisions};
-use greenroom_model::{
-    ActorError, ActorType, ComponentDescription, ComponentName, Millis, codes,
-};
+use greenroom_model::{ActorError, ActorType, ComponentDescription, ComponentName, Millis, codes};
 use greenroom_runtime::{Compiled, Engine, Refused};
 use greenroom_storage::{Error as StorageError, NewRevision, RevisionRecord};
 use tokio::sync::{Mutex, OnceCell};
@@ -74,11 +72,23 @@ impl Registry {
     ///
     /// An internal error if the store cannot be read.
     pub async fn open(foundation: Foundation) -> Result<Self, ActorError> {
-        let records = foundation.storage.current_revisions().await.map_err(storage_error)?;
-        let registry = Self { foundation, types: RwLock::default(), deploying: Mutex::new(()) };
+        let records = foundation
+            .storage
+            .current_revisions()
+            .await
+            .map_err(storage_error)?;
+        let registry = Self {
+            foundation,
+            types: RwLock::default(),
+            deploying: Mutex::new(()),
+        };
         for record in records {
             let description = parse(&record)?;
-            registry.activate(&Arc::new(Deployed { record, description, compiled: OnceCell::new() }));
+            registry.activate(&Arc::new(Deployed {
+                record,
+                description,
+                compiled: OnceCell::new(),
+            }));
         }
         Ok(registry)
     }
@@ -90,7 +100,12 @@ impl Registry {
 
     /// The current revision of every component.
     pub async fn components(&self) -> Result<Vec<RevisionInfo>, ActorError> {
-        let records = self.foundation.storage.current_revisions().await.map_err(storage_error)?;
+        let records = self
+            .foundation
+            .storage
+            .current_revisions()
+            .await
+            .map_err(storage_error)?;
         records.iter().map(info).collect()
     }
 
@@ -101,11 +116,19 @@ impl Registry {
     /// `component.not_found`.
     pub async fn revisions(&self, component: &str) -> Result<Vec<RevisionInfo>, ActorError> {
         let not_found = || {
-            let text = format!("there is no component {:?}", component.chars().take(100).collect::<String>());
+            let text = format!(
+                "there is no component {:?}",
+                component.chars().take(100).collect::<String>()
+            );
             ActorError::new(codes::COMPONENT_NOT_FOUND, text)
         };
         let name = ComponentName::new(component).map_err(|_| not_found())?;
-        let records = self.foundation.storage.revisions(&name).await.map_err(storage_error)?;
+        let records = self
+            .foundation
+            .storage
+            .revisions(&name)
+            .await
+            .map_err(storage_error)?;
         if records.is_empty() {
             return Err(not_found());
         }
@@ -135,23 +158,48 @@ impl Registry {
             description: serde_json::to_string(&description).map_err(internal)?,
             created_at: self.foundation.clock.now(),
         };
-        let put = self.foundation.storage.put_revision(new).await.map_err(not_kept)?;
+        let put = self
+            .foundation
+            .storage
+            .put_revision(new)
+            .await
+            .map_err(not_kept)?;
         let revision = info(&put.revision)?;
         if !put.is_new {
-            return Ok((Deployment { revision, is_new: false }, Vec::new()));
+            return Ok((
+                Deployment {
+                    revision,
+                    is_new: false,
+                },
+                Vec::new(),
+            ));
         }
         let (component, number) = (&put.revision.component, put.revision.number);
         info!(%component, revision = %number, "deployed");
         let compiled = OnceCell::new_with(Some(compiled));
-        self.activate(&Arc::new(Deployed { record: put.revision, description, compiled }));
-        Ok((Deployment { revision, is_new: true }, actor_types))
+        self.activate(&Arc::new(Deployed {
+            record: put.revision,
+            description,
+            compiled,
+        }));
+        Ok((
+            Deployment {
+                revision,
+                is_new: true,
+            },
+            actor_types,
+        ))
     }
 
     fn activate(&self, deployed: &Arc<Deployed>) {
         let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
         types.retain(|_, slot| slot.deployed.record.component != deployed.record.component);
         for (index, actor_type) in actor_types(&deployed.description).into_iter().enumerate() {
-            let slot = Slot { deployed: deployed.clone(), index, active: OnceCell::new() };
+            let slot = Slot {
+                deployed: deployed.clone(),
+                index,
+                active: OnceCell::new(),
+            };
             types.insert(actor_type, Arc::new(slot));
         }
     }
@@ -164,10 +212,20 @@ impl Registry {
     async fn load(&self, deployed: &Deployed) -> Result<Compiled, ActorError> {
         let loaded = deployed.compiled.get_or_try_init(async || {
             let hash = deployed.record.hash;
-            let stored = self.foundation.storage.component_bytes(hash).await.map_err(storage_error)?;
+            let stored = self
+                .foundation
+                .storage
+                .component_bytes(hash)
+                .await
+                .map_err(storage_error)?;
             let bytes = stored.filter(|bytes| Engine::hash(bytes) == hash);
-            let bytes = bytes.ok_or_else(|| internal("the stored component is missing or damaged"))?;
-            self.foundation.engine.compile(bytes).await.map_err(internal)
+            let bytes =
+                bytes.ok_or_else(|| internal("the stored component is missing or damaged"))?;
+            self.foundation
+                .engine
+                .compile(bytes)
+                .await
+                .map_err(internal)
         });
         loaded.await.cloned()
     }
@@ -192,13 +250,18 @@ impl Revisions for Registry {
 }
 
 pub(crate) fn type_not_found(actor_type: &ActorType) -> ActorError {
-    let text = format!("no deployed component has an actor type {actor_type}; see `greenroom components`");
+    let text =
+        format!("no deployed component has an actor type {actor_type}; see `greenroom components`");
     ActorError::new(codes::TYPE_NOT_FOUND, text)
 }
 
 /// The names have been checked when the component was described.
 fn actor_types(description: &ComponentDescription) -> Vec<ActorType> {
-    description.actor_types.iter().filter_map(|t| ActorType::new(&t.name).ok()).collect()
+    description
+        .actor_types
+        .iter()
+        .filter_map(|t| ActorType::new(&t.name).ok())
+        .collect()
 }
 
 fn parse(record: &RevisionRecord) -> Result<ComponentDescription, ActorError> {

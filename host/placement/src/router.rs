@@ -97,7 +97,12 @@ impl Router {
                 limits: foundation.limits.clone(),
             };
             let activations = Activations::new(directory.clone(), parts);
-            Self { foundation, registry, directory, activations }
+            Self {
+                foundation,
+                registry,
+                directory,
+                activations,
+            }
         })
     }
 
@@ -109,7 +114,12 @@ impl Router {
     /// # Errors
     ///
     /// The action's own error, or why it could not run.
-    pub async fn call(&self, target: Target, action: String, args: Bytes) -> Result<Answer, Failed> {
+    pub async fn call(
+        &self,
+        target: Target,
+        action: String,
+        args: Bytes,
+    ) -> Result<Answer, Failed> {
         for _ in 0..=self.foundation.limits.reentries_max {
             let actor = self.locate(&target).await?;
             let handle = self.activations.get_or_activate(&actor).await?;
@@ -120,7 +130,12 @@ impl Router {
                 generation: handle.generation(),
             };
             let error = match called {
-                Ok(output) => return Ok(Answer { output, actor: specifier() }),
+                Ok(output) => {
+                    return Ok(Answer {
+                        output,
+                        actor: specifier(),
+                    });
+                }
                 Err(CallError::NotBegun) => {
                     handle.ended().await;
                     continue;
@@ -128,7 +143,10 @@ impl Router {
                 Err(CallError::Overloaded) => overloaded(self.foundation.limits.mailbox_calls_max),
                 Err(CallError::Failed(error)) => error,
             };
-            return Err(Failed { error, actor: Some(specifier()) });
+            return Err(Failed {
+                error,
+                actor: Some(specifier()),
+            });
         }
         let text = "the actor left memory again and again before the action could begin";
         Err(ActorError::new(codes::STOPPING, text).into())
@@ -167,7 +185,10 @@ impl Router {
             let id = actor.id;
             let text = format!("Actor key '{key}' already in use for actor '{id}'");
             let error = ActorError::new(codes::DUPLICATE_KEY, text);
-            return Err(Box::new(Duplicate { error, existing: Some(id) }));
+            return Err(Box::new(Duplicate {
+                error,
+                existing: Some(id),
+            }));
         }
         Ok(self.info(&actor))
     }
@@ -178,7 +199,11 @@ impl Router {
     ///
     /// An internal error if the store cannot be read.
     pub async fn find(&self, id: ActorId) -> Result<Option<ActorInfo>, ActorError> {
-        Ok(self.directory.find(id).await?.map(|actor| self.info(&actor)))
+        Ok(self
+            .directory
+            .find(id)
+            .await?
+            .map(|actor| self.info(&actor)))
     }
 
     /// The actor of this name.
@@ -187,7 +212,11 @@ impl Router {
     ///
     /// An internal error if the store cannot be read.
     pub async fn resolve(&self, name: &ActorName) -> Result<Option<ActorInfo>, ActorError> {
-        Ok(self.directory.resolve(name).await?.map(|actor| self.info(&actor)))
+        Ok(self
+            .directory
+            .resolve(name)
+            .await?
+            .map(|actor| self.info(&actor)))
     }
 
     /// One page of actors.
@@ -203,9 +232,21 @@ impl Router {
             after: filter.after,
             count_max: filter.count_max.map_or(most, |count| count.clamp(1, most)),
         };
-        let page = self.foundation.storage.list(query).await.map_err(storage_error)?;
-        let next = page.actors.last().filter(|_| page.has_more).map(|actor| actor.id);
-        Ok(ActorPage { actors: page.actors.iter().map(|actor| self.info(actor)).collect(), next })
+        let page = self
+            .foundation
+            .storage
+            .list(query)
+            .await
+            .map_err(storage_error)?;
+        let next = page
+            .actors
+            .last()
+            .filter(|_| page.has_more)
+            .map(|actor| actor.id);
+        Ok(ActorPage {
+            actors: page.actors.iter().map(|actor| self.info(actor)).collect(),
+            next,
+        })
     }
 
     /// Puts an actor to sleep and waits until it does. One that sleeps already stays as it is.
@@ -235,7 +276,11 @@ impl Router {
             handle.order(Order::Destroy);
             handle.ended().await;
         }
-        self.foundation.storage.destroy(actor.row).await.map_err(storage_error)?;
+        self.foundation
+            .storage
+            .destroy(actor.row)
+            .await
+            .map_err(storage_error)?;
         self.directory.forget(&actor);
         Ok(())
     }
@@ -309,7 +354,11 @@ impl Router {
             id: actor.id,
             name: actor.name.clone(),
             created_at: actor.created_at,
-            is_awake: self.activations.get(actor.id).as_ref().is_some_and(is_serving),
+            is_awake: self
+                .activations
+                .get(actor.id)
+                .as_ref()
+                .is_some_and(is_serving),
         }
     }
 }
@@ -329,16 +378,24 @@ pub struct Duplicate {
 
 impl Duplicate {
     fn not(error: ActorError) -> Box<Self> {
-        Box::new(Self { error, existing: None })
+        Box::new(Self {
+            error,
+            existing: None,
+        })
     }
 }
 
 fn not_found() -> ActorError {
-    ActorError::new(codes::NOT_FOUND, "The actor does not exist or was destroyed.")
+    ActorError::new(
+        codes::NOT_FOUND,
+        "The actor does not exist or was destroyed.",
+    )
 }
 
 fn overloaded(mailbox_calls_max: usize) -> ActorError {
-    let text = format!("the actor has {mailbox_calls_max} calls waiting, as many as it may; try again later");
+    let text = format!(
+        "the actor has {mailbox_calls_max} calls waiting, as many as it may; try again later"
+    );
     ActorError::new(codes::OVERLOADED, text)
 }
 
@@ -357,9 +414,15 @@ async fn check_namespace(
     from: &Namespace,
     target: &Target,
 ) -> Result<(), ActorError> {
-    let Target::Id(id) = target else { return Ok(()) };
+    let Target::Id(id) = target else {
+        return Ok(());
+    };
     let actor = router.directory.find(*id).await?.ok_or_else(not_found)?;
-    if actor.name.namespace == *from { Ok(()) } else { Err(not_found()) }
+    if actor.name.namespace == *from {
+        Ok(())
+    } else {
+        Err(not_found())
+    }
 }
 
 #[async_trait]
@@ -374,12 +437,16 @@ impl Outbound for Inside {
         let router = self.router()?;
         check_namespace(&router, from, &target).await?;
         let answer = router.call(target, action, args).await;
-        answer.map(|answer| answer.output).map_err(|failed| failed.error)
+        answer
+            .map(|answer| answer.output)
+            .map_err(|failed| failed.error)
     }
 
     async fn create(&self, name: ActorName, input: Option<Bytes>) -> Result<ActorId, ActorError> {
         let created = self.router()?.create(&name, input).await;
-        created.map(|actor| actor.id).map_err(|duplicate| duplicate.error)
+        created
+            .map(|actor| actor.id)
+            .map_err(|duplicate| duplicate.error)
     }
 
     async fn resolve(&self, from: &Namespace, target: Target) -> Result<ActorId, ActorError> {

@@ -1,5 +1,9 @@
 //! Generated from `wit/`; only this crate touches it.
-#![allow(missing_docs, unreachable_pub, reason = "generated; documented in wit/")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "generated; documented in wit/"
+)]
 #![allow(clippy::all, reason = "generated")]
 
 wasmtime::component::bindgen!({

@@ -27,7 +27,10 @@ impl Cache {
         // A fixed hasher: the same in every process.
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { folder: folder.to_owned(), compatibility: hasher.finish() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            compatibility: hasher.finish(),
+        })
     }
 
     /// The compiled component, if there is one and it is whole. Blocks on the disk.
@@ -40,7 +43,10 @@ impl Cache {
             return None;
         }
         drop(compiled);
-        #[expect(unsafe_code, reason = "loading compiled code is the point of the cache")]
+        #[expect(
+            unsafe_code,
+            reason = "loading compiled code is the point of the cache"
+        )]
         // SAFETY: the file's content is what `store` wrote after wasmtime had compiled it: the hash
         // beside it was just compared, and the name holds the engine's compatibility hash. Between
         // the comparison and this call only a process with our user's rights could change it, and
@@ -48,7 +54,9 @@ impl Cache {
         // renaming, never by writing into them.
         let loaded = unsafe { Component::deserialize_file(engine, &path) };
         loaded
-            .inspect_err(|error| warn!(path = %path.display(), %error, "cannot load a compiled component"))
+            .inspect_err(
+                |error| warn!(path = %path.display(), %error, "cannot load a compiled component"),
+            )
             .ok()
     }
 
@@ -61,7 +69,8 @@ impl Cache {
     }
 
     fn path(&self, hash: ComponentHash) -> PathBuf {
-        self.folder.join(format!("{hash}-{:016x}.cwasm", self.compatibility))
+        self.folder
+            .join(format!("{hash}-{:016x}.cwasm", self.compatibility))
     }
 }
 

@@ -22,8 +22,13 @@ use crate::guest::Identity;
 use crate::instance::{Instance, Setup};
 
 /// What a component may import, by the start of the import's name.
-const GRANTED: &[&str] =
-    &["greenroom:actor/", "wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/"];
+const GRANTED: &[&str] = &[
+    "greenroom:actor/",
+    "wasi:io/",
+    "wasi:clocks/",
+    "wasi:random/",
+    "wasi:cli/",
+];
 
 /// Why an upload is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +87,9 @@ impl Engine {
         let engine = self.clone();
         let compiling = tokio::task::spawn_blocking(move || engine.compile_blocking(&bytes));
         // A panic in the compiler is a fault of the component as far as anybody can tell.
-        compiling.await.unwrap_or_else(|e| Err(Refused::Invalid(e.to_string())))
+        compiling
+            .await
+            .unwrap_or_else(|e| Err(Refused::Invalid(e.to_string())))
     }
 
     fn compile_blocking(&self, bytes: &[u8]) -> Result<Compiled, Refused> {
@@ -94,7 +101,10 @@ impl Engine {
         self.check_imports(&component)?;
         self.check_size(&component)?;
         let wrong_world = |error: wasmtime::Error| Refused::WrongWorld(format!("{error:#}"));
-        let pre = self.linker().instantiate_pre(&component).map_err(wrong_world)?;
+        let pre = self
+            .linker()
+            .instantiate_pre(&component)
+            .map_err(wrong_world)?;
         let pre = ActorPre::new(pre).map_err(wrong_world)?;
         Ok(Compiled { pre, hash })
     }
@@ -109,7 +119,10 @@ impl Engine {
             return Err(Refused::Invalid(what.to_owned()));
         }
         let invalid = |error: wasmtime::Error| Refused::Invalid(format!("{error:#}"));
-        let compiled = self.wasmtime().precompile_component(bytes).map_err(invalid)?;
+        let compiled = self
+            .wasmtime()
+            .precompile_component(bytes)
+            .map_err(invalid)?;
         if let Err(error) = self.cache().store(hash, &compiled) {
             warn!(%error, "cannot keep a compiled component; it will be compiled again");
         } else if let Some(component) = self.cache().load(self.wasmtime(), hash) {
@@ -127,15 +140,24 @@ impl Engine {
             .map(|(name, _)| name)
             .filter(|name| !is_granted(name))
             .collect();
-        if refused.is_empty() { Ok(()) } else { Err(Refused::NotGranted(refused.join(", "))) }
+        if refused.is_empty() {
+            Ok(())
+        } else {
+            Err(Refused::NotGranted(refused.join(", ")))
+        }
     }
 
     fn check_size(&self, component: &Component) -> Result<(), Refused> {
         let Some(needs) = component.resources_required() else {
-            return Err(Refused::Invalid("it imports core modules or components".to_owned()));
+            return Err(Refused::Invalid(
+                "it imports core modules or components".to_owned(),
+            ));
         };
         if needs.num_memories > MEMORIES_MAX {
-            let text = format!("{} memories; {MEMORIES_MAX} are allowed", needs.num_memories);
+            let text = format!(
+                "{} memories; {MEMORIES_MAX} are allowed",
+                needs.num_memories
+            );
             return Err(Refused::TooLarge(text));
         }
         let most = self.limits().guest_memory_bytes_max as u64;
@@ -155,8 +177,7 @@ impl Engine {
     pub async fn describe(&self, compiled: &Compiled) -> Result<ComponentDescription, Refused> {
         let bad = Refused::BadDescription;
         let describing = async {
-            let (mut instance, _barriers) =
-                Instance::new(self, compiled, Setup::nobody()).await?;
+            let (mut instance, _barriers) = Instance::new(self, compiled, Setup::nobody()).await?;
             instance
                 .run(async |guest| {
                     let exports = guest.actor.greenroom_actor_description();
@@ -171,15 +192,21 @@ impl Engine {
             .map_err(|_| bad(format!("it took over {:?}", limits.describe_timeout)))?
             .map_err(|crash| bad(crash.to_string()))?;
         let description = from_wit(described);
-        description.check(limits.component_types_max).map_err(|e| bad(e.to_string()))?;
+        description
+            .check(limits.component_types_max)
+            .map_err(|e| bad(e.to_string()))?;
         Ok(description)
     }
 }
 
 fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
     let actor_types = component.actor_types.into_iter().map(|actor_type| {
-        let wit::ActorTypeOptions { sleep_after_ms, no_sleep, action_timeout_ms, stop_grace_ms } =
-            actor_type.options;
+        let wit::ActorTypeOptions {
+            sleep_after_ms,
+            no_sleep,
+            action_timeout_ms,
+            stop_grace_ms,
+        } = actor_type.options;
         ActorTypeDescription {
             name: actor_type.name,
             actions: actor_type.actions.into_iter().map(action).collect(),
@@ -192,15 +219,22 @@ fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
         }
     });
     let actor_types = actor_types.collect();
-    ComponentDescription { name: component.name, sdk: component.sdk, actor_types }
+    ComponentDescription {
+        name: component.name,
+        sdk: component.sdk,
+        actor_types,
+    }
 }
 
 fn action(action: wit::ActionDescription) -> ActionDescription {
-    let parameters = action.parameters.into_iter().map(|parameter| ParameterDescription {
-        name: parameter.name,
-        type_name: parameter.type_name,
-        optional: parameter.optional,
-    });
+    let parameters = action
+        .parameters
+        .into_iter()
+        .map(|parameter| ParameterDescription {
+            name: parameter.name,
+            type_name: parameter.type_name,
+            optional: parameter.optional,
+        });
     ActionDescription {
         name: action.name,
         parameters: parameters.collect(),
@@ -229,7 +263,13 @@ struct Nowhere;
 
 #[async_trait]
 impl Outbound for Nowhere {
-    async fn call(&self, _: &Namespace, _: Target, _: String, _: Bytes) -> Result<Bytes, ActorError> {
+    async fn call(
+        &self,
+        _: &Namespace,
+        _: Target,
+        _: String,
+        _: Bytes,
+    ) -> Result<Bytes, ActorError> {
         Err(ActorError::internal())
     }
 

@@ -78,9 +78,10 @@ impl Crash {
                 codes::CRASHED,
                 "the actor's code broke down; the next call starts it from its last commit",
             ),
-            Self::NoRoom(_) => {
-                ActorError::new(codes::SERVICE_UNAVAILABLE, "the host has no room for this actor now")
-            }
+            Self::NoRoom(_) => ActorError::new(
+                codes::SERVICE_UNAVAILABLE,
+                "the host has no room for this actor now",
+            ),
             Self::Killed(_) => ActorError::new(
                 codes::ABORTED,
                 "the actor was stopped while this call was running",

@@ -28,11 +28,17 @@ impl Ctx {
     pub(crate) fn new(limits: &Limits, setup: Setup, barriers: mpsc::Sender<Barrier>) -> Self {
         let log = Log::new(setup.identity.clone());
         let output = Output::new(log.clone(), limits.guest_output_bytes_max);
-        let wasi = WasiCtx::builder().stdout(output.clone()).stderr(output).build();
+        let wasi = WasiCtx::builder()
+            .stdout(output.clone())
+            .stderr(output)
+            .build();
         Self {
             wasi,
             table: ResourceTable::new(),
-            memory: MemoryBound { used: 0, most: limits.guest_memory_bytes_max },
+            memory: MemoryBound {
+                used: 0,
+                most: limits.guest_memory_bytes_max,
+            },
             burst: Burst::new(limits),
             log,
             outbound: setup.outbound,
@@ -44,7 +50,10 @@ impl Ctx {
 
 impl WasiView for Ctx {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -58,7 +67,10 @@ impl Burst {
     fn new(limits: &Limits) -> Self {
         let ticks = limits.guest_burst_max.as_millis() / EPOCH.as_millis();
         let ticks_max = u32::try_from(ticks).unwrap_or(u32::MAX).max(1);
-        Self { ticks_left: ticks_max, ticks_max }
+        Self {
+            ticks_left: ticks_max,
+            ticks_max,
+        }
     }
 
     /// The guest has given control back.
@@ -76,7 +88,10 @@ impl Burst {
             return Err(Raised(Crash::Cpu).into());
         }
         burst.ticks_left -= 1;
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
     }
 }
 

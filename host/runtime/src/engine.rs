@@ -55,14 +55,22 @@ impl Engine {
     ///
     /// [`SetupError`] if the machine does not give the address space, or a limit is out of range.
     pub fn new(limits: &Limits, cache_folder: &Path) -> Result<Self, SetupError> {
-        let failed = |reason: String| SetupError { awake_max: limits.awake_max, reason };
+        let failed = |reason: String| SetupError {
+            awake_max: limits.awake_max,
+            reason,
+        };
         let awake_max = u32::try_from(limits.awake_max).map_err(|e| failed(e.to_string()))?;
         let config = configure(awake_max, limits);
         let engine = wasmtime::Engine::new(&config).map_err(|e| failed(format!("{e:#}")))?;
         let linker = link(&engine).map_err(|e| failed(format!("{e:#}")))?;
         start_epochs(&engine).map_err(|e| failed(e.to_string()))?;
         let cache = Cache::open(cache_folder, &engine).map_err(|e| failed(e.to_string()))?;
-        Ok(Self(Arc::new(Shared { engine, linker, cache, limits: limits.clone() })))
+        Ok(Self(Arc::new(Shared {
+            engine,
+            linker,
+            cache,
+            limits: limits.clone(),
+        })))
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -120,7 +128,10 @@ fn start_epochs(engine: &wasmtime::Engine) -> std::io::Result<()> {
             std::thread::sleep(EPOCH);
         }
     };
-    std::thread::Builder::new().name("epochs".into()).spawn(tick).map(drop)
+    std::thread::Builder::new()
+        .name("epochs".into())
+        .spawn(tick)
+        .map(drop)
 }
 
 /// The world's imports and no more: what is not linked here cannot be had.

@@ -75,8 +75,12 @@ impl Guest<'_> {
     ) -> Result<Result<(), Failure>, Crash> {
         let exports = self.actor.greenroom_actor_lifecycle();
         let input = input.map(Vec::from);
-        let made = exports.call_create(self.accessor, to_wit(identity), input).await;
-        made.map_err(|e| Crash::from_engine(&e))?.map_err(failure).flip()
+        let made = exports
+            .call_create(self.accessor, to_wit(identity), input)
+            .await;
+        made.map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
     }
 
     /// Every later start.
@@ -91,8 +95,13 @@ impl Guest<'_> {
     ) -> Result<Result<(), Failure>, Crash> {
         let exports = self.actor.greenroom_actor_lifecycle();
         let state = state.map(Vec::from);
-        let woken = exports.call_wake(self.accessor, to_wit(identity), state).await;
-        woken.map_err(|e| Crash::from_engine(&e))?.map_err(failure).flip()
+        let woken = exports
+            .call_wake(self.accessor, to_wit(identity), state)
+            .await;
+        woken
+            .map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
     }
 
     /// Runs an action. The output is CBOR that has been checked.
@@ -100,13 +109,11 @@ impl Guest<'_> {
     /// # Errors
     ///
     /// [`Crash`], if the instance is lost.
-    pub async fn call(
-        &self,
-        action: String,
-        args: Bytes,
-    ) -> Result<Result<Bytes, Failure>, Crash> {
+    pub async fn call(&self, action: String, args: Bytes) -> Result<Result<Bytes, Failure>, Crash> {
         let exports = self.actor.greenroom_actor_actions();
-        let output = exports.call_call(self.accessor, action, Vec::from(args)).await;
+        let output = exports
+            .call_call(self.accessor, action, Vec::from(args))
+            .await;
         match output.map_err(|e| Crash::from_engine(&e))? {
             Ok(output) => checked(output).map(Ok),
             Err(failed) => failure(failed).map(Err),
@@ -140,7 +147,10 @@ impl Guest<'_> {
             StopReason::Destroy => lifecycle::StopReason::Destroy,
         };
         let stopped = exports.call_stop(self.accessor, reason).await;
-        stopped.map_err(|e| Crash::from_engine(&e))?.map_err(failure).flip()
+        stopped
+            .map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
     }
 }
 

@@ -73,10 +73,7 @@ impl Instance {
     /// # Errors
     ///
     /// [`Crash`] if the guest traps or breaks a bound. `serve` is dropped then, wherever it was.
-    pub async fn run<R>(
-        &mut self,
-        serve: impl AsyncFnOnce(&Guest<'_>) -> R,
-    ) -> Result<R, Crash> {
+    pub async fn run<R>(&mut self, serve: impl AsyncFnOnce(&Guest<'_>) -> R) -> Result<R, Crash> {
         let Self { store, actor } = self;
         let ended = store
             .run_concurrent(async |accessor| {

@@ -41,8 +41,15 @@ struct Rate {
 
 impl Log {
     pub(crate) fn new(identity: Arc<Identity>) -> Self {
-        let rate = Rate { since: Instant::now(), lines: 0, dropped: 0 };
-        Self(Arc::new(LogInner { identity, rate: Mutex::new(rate) }))
+        let rate = Rate {
+            since: Instant::now(),
+            lines: 0,
+            dropped: 0,
+        };
+        Self(Arc::new(LogInner {
+            identity,
+            rate: Mutex::new(rate),
+        }))
     }
 
     pub(crate) fn write(&self, level: Level, context: &str, message: &str) {
@@ -53,10 +60,18 @@ impl Log {
         let context = cut(context);
         let Identity { id, actor_type, .. } = &*self.0.identity;
         match level {
-            Level::Trace => trace!(target: "guest", actor_id = %id, %actor_type, context, "{message}"),
-            Level::Debug => debug!(target: "guest", actor_id = %id, %actor_type, context, "{message}"),
-            Level::Info => info!(target: "guest", actor_id = %id, %actor_type, context, "{message}"),
-            Level::Warn => warn!(target: "guest", actor_id = %id, %actor_type, context, "{message}"),
+            Level::Trace => {
+                trace!(target: "guest", actor_id = %id, %actor_type, context, "{message}")
+            }
+            Level::Debug => {
+                debug!(target: "guest", actor_id = %id, %actor_type, context, "{message}")
+            }
+            Level::Info => {
+                info!(target: "guest", actor_id = %id, %actor_type, context, "{message}")
+            }
+            Level::Warn => {
+                warn!(target: "guest", actor_id = %id, %actor_type, context, "{message}")
+            }
             Level::Error | Level::Critical => {
                 error!(target: "guest", actor_id = %id, %actor_type, context, "{message}");
             }
@@ -71,7 +86,11 @@ impl Log {
                 let lines = rate.dropped;
                 warn!(target: "guest", actor_id = %id, %actor_type, lines, "log lines were dropped");
             }
-            *rate = Rate { since: Instant::now(), lines: 0, dropped: 0 };
+            *rate = Rate {
+                since: Instant::now(),
+                lines: 0,
+                dropped: 0,
+            };
         }
         rate.lines += 1;
         let has_room = rate.lines <= LINES_MAX;
@@ -99,7 +118,11 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(log: Log, line_bytes_max: usize) -> Self {
-        Self { log, unfinished: Arc::default(), line_bytes_max }
+        Self {
+            log,
+            unfinished: Arc::default(),
+            line_bytes_max,
+        }
     }
 
     fn take(&self, bytes: &[u8]) {

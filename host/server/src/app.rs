@@ -41,7 +41,10 @@ impl App {
     /// Checks a namespace that a request names.
     pub(crate) fn namespace(&self, name: &str) -> Result<Namespace, ActorError> {
         let unknown = || {
-            let text = format!("there is no namespace {:?}", name.chars().take(80).collect::<String>());
+            let text = format!(
+                "there is no namespace {:?}",
+                name.chars().take(80).collect::<String>()
+            );
             ActorError::new(codes::NAMESPACE_NOT_FOUND, text)
         };
         let namespace = Namespace::new(name).map_err(|_| unknown())?;
@@ -57,7 +60,9 @@ impl App {
         let reply = if head.method == Method::OPTIONS {
             cors::preflight(&head.headers)
         } else {
-            self.dispatch(&head, body).await.unwrap_or_else(|error| reply::error(&error))
+            self.dispatch(&head, body)
+                .await
+                .unwrap_or_else(|error| reply::error(&error))
         };
         cors::allow(&head.headers, reply)
     }

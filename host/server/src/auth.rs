@@ -11,7 +11,9 @@ impl Token<'_> {
     /// Checks `Authorization: Bearer …`.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), ActorError> {
         let Some(wanted) = self.0 else { return Ok(()) };
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
         if shown.is_some_and(|shown| is_same(shown.as_bytes(), wanted.as_bytes())) {
             return Ok(());

@@ -15,29 +15,57 @@ pub(crate) struct Bound {
     pub(crate) too_long: Code,
 }
 
+/// How much of a refused body is read before the refusal is sent, and for how long.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
+const DISCARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// Reads a body whole.
 ///
 /// # Errors
 ///
 /// `bound.too_long`, `guard.request_timeout`, or `actor.invalid_request` if it breaks off.
 pub(crate) async fn read(body: Incoming, bound: &Bound) -> Result<Bytes, ActorError> {
+    let mut body = body;
+    let read = timeout(bound.within, collect(&mut body, bound)).await;
+    let read = read.unwrap_or_else(|_| {
+        let text = format!("the body did not arrive within {:?}", bound.within);
+        Err(ActorError::new(codes::REQUEST_TIMEOUT, text))
+    });
+    if read.is_err() {
+        // Most clients look for an answer only when they have sent all; with the connection closed before,
+        // they would see a broken pipe instead of the reason.
+        _ = timeout(DISCARD_WITHIN, discard(&mut body)).await;
+    }
+    read
+}
+
+/// Reads on and throws away, up to a bound.
+async fn discard(body: &mut Incoming) {
+    let mut left = DISCARD_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
+}
+
+async fn collect(body: &mut Incoming, bound: &Bound) -> Result<Bytes, ActorError> {
     if body.size_hint().lower() > bound.bytes_max as u64 {
         return Err(too_long(bound));
     }
-    let read = timeout(bound.within, collect(body, bound)).await;
-    read.unwrap_or_else(|_| {
-        let text = format!("the body did not arrive within {:?}", bound.within);
-        Err(ActorError::new(codes::REQUEST_TIMEOUT, text))
-    })
-}
-
-async fn collect(mut body: Incoming, bound: &Bound) -> Result<Bytes, ActorError> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
-            ActorError::new(codes::INVALID_REQUEST, "the body broke off, or is wrongly framed")
+            ActorError::new(
+                codes::INVALID_REQUEST,
+                "the body broke off, or is wrongly framed",
+            )
         })?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         if whole.len() + data.len() > bound.bytes_max {
             return Err(too_long(bound));
         }
@@ -50,6 +78,9 @@ async fn collect(mut body: Incoming, bound: &Bound) -> Result<Bytes, ActorError>
 }
 
 fn too_long(bound: &Bound) -> ActorError {
-    let text = format!("the body is over {} bytes, which is the most that is taken", bound.bytes_max);
+    let text = format!(
+        "the body is over {} bytes, which is the most that is taken",
+        bound.bytes_max
+    );
     ActorError::new(bound.too_long, text)
 }

@@ -20,7 +20,11 @@ pub(crate) struct FirstHead<T> {
 impl<T> FirstHead<T> {
     /// The first head has to have come, which `has_come` says, by this deadline.
     pub(crate) fn new(inner: T, deadline: Instant, has_come: Arc<AtomicBool>) -> Self {
-        Self { inner, deadline: Box::pin(tokio::time::sleep_until(deadline)), has_come }
+        Self {
+            inner,
+            deadline: Box::pin(tokio::time::sleep_until(deadline)),
+            has_come,
+        }
     }
 }
 

@@ -47,8 +47,11 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken
         match accepted {
             Ok((stream, _)) => match places.clone().try_acquire_owned() {
                 Ok(place) => {
-                    let connection =
-                        Connection { app: app.clone(), builder: builder.clone(), stop: stop.clone() };
+                    let connection = Connection {
+                        app: app.clone(),
+                        builder: builder.clone(),
+                        stop: stop.clone(),
+                    };
                     let serving = connection.serve(stream, place);
                     let abandoned = abandon.clone();
                     connections.spawn(async move {

@@ -70,7 +70,8 @@ impl Query {
             },
             unknown => {
                 let name: String = unknown.chars().take(40).collect();
-                let text = format!("there is no query parameter rvt-{name}; the prefix rvt- is reserved");
+                let text =
+                    format!("there is no query parameter rvt-{name}; the prefix rvt- is reserved");
                 return Err(ActorError::new(codes::QUERY_INVALID_PARAMS, text));
             }
         };
@@ -120,10 +121,14 @@ impl Query {
                 Ok(Target::Get(name))
             }
             Method::GetOrCreate if self.pool.is_none() => {
-                let text = "rvt-method=getOrCreate needs rvt-runner, for example rvt-runner=default";
+                let text =
+                    "rvt-method=getOrCreate needs rvt-runner, for example rvt-runner=default";
                 Err(ActorError::new(codes::QUERY_MISSING_POOL, text))
             }
-            Method::GetOrCreate => Ok(Target::GetOrCreate { name, input: self.input }),
+            Method::GetOrCreate => Ok(Target::GetOrCreate {
+                name,
+                input: self.input,
+            }),
         }
     }
 }
@@ -144,7 +149,10 @@ fn input(value: &str) -> Result<Bytes, ActorError> {
 }
 
 fn invalid(name: &str, wanted: &str) -> ActorError {
-    ActorError::new(codes::QUERY_INVALID_PARAMS, format!("{name} has to be {wanted}"))
+    ActorError::new(
+        codes::QUERY_INVALID_PARAMS,
+        format!("{name} has to be {wanted}"),
+    )
 }
 
 #[cfg(test)]
@@ -154,14 +162,18 @@ mod tests {
     fn target(query: &str) -> Result<Target, String> {
         let code = |error: ActorError| error.code.into_owned();
         let query = Query::parse(query).map_err(code)?.ok_or("by id")?;
-        query.into_target(Namespace::new("default").unwrap(), "counter").map_err(code)
+        query
+            .into_target(Namespace::new("default").unwrap(), "counter")
+            .map_err(code)
     }
 
     #[test]
     fn the_stock_clients_query_is_understood() {
         let query = "x=1&rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default\
                      &rvt-key=org-acme%2Cdoc%2F1&rvt-input=AA&rvt-crash-policy=sleep";
-        let Ok(Target::GetOrCreate { name, input }) = target(query) else { panic!("a target") };
+        let Ok(Target::GetOrCreate { name, input }) = target(query) else {
+            panic!("a target")
+        };
         assert_eq!(name.key.parts(), ["org-acme", "doc/1"]);
         assert_eq!(input.as_deref(), Some(&[0][..]), "the number 0");
         let Ok(Target::Get(name)) = target("rvt-method=get&rvt-namespace=default") else {
@@ -176,10 +188,19 @@ mod tests {
             ("rvt-method=get&rvt-nothing=1", "query_invalid_params"),
             ("rvt-method=put", "query_invalid_params"),
             ("rvt-key=a", "query_invalid_params"),
-            ("rvt-method=getOrCreate&rvt-runner=d&rvt-input=%21", "query_invalid_params"),
-            ("rvt-method=getOrCreate&rvt-runner=d&rvt-crash-policy=x", "query_invalid_params"),
+            (
+                "rvt-method=getOrCreate&rvt-runner=d&rvt-input=%21",
+                "query_invalid_params",
+            ),
+            (
+                "rvt-method=getOrCreate&rvt-runner=d&rvt-crash-policy=x",
+                "query_invalid_params",
+            ),
             ("rvt-method=get&rvt-method=get", "query_duplicate_param"),
-            ("rvt-method=getOrCreate&rvt-runner=d&rvt-pool=d", "query_duplicate_param"),
+            (
+                "rvt-method=getOrCreate&rvt-runner=d&rvt-pool=d",
+                "query_duplicate_param",
+            ),
             ("rvt-method=get&rvt-runner=d", "query_get_disallowed_params"),
             ("rvt-method=getOrCreate", "query_missing_pool"),
             ("a=rvt-x", "by id"),

@@ -51,11 +51,7 @@ pub(crate) fn error(error: &ActorError) -> Reply {
 ///
 /// No other code decides what of an error leaves the host: an [`ActorError`] holds nothing that is not
 /// meant to, and whoever made one out of an internal failure has logged that failure.
-pub(crate) fn actor_error(
-    peer: Peer,
-    error: &ActorError,
-    actor: Option<&ActorSpecifier>,
-) -> Reply {
+pub(crate) fn actor_error(peer: Peer, error: &ActorError, actor: Option<&ActorSpecifier>) -> Reply {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let bytes = encoding::encode_error(peer, error, actor);
     let mut reply = body(status, peer.content_type(), bytes);

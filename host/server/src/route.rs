@@ -63,7 +63,10 @@ pub(crate) fn route<'a>(path: &'a str, headers: &'a HeaderMap) -> Result<Route<'
         Some(rest) if rest.starts_with('/') => rest,
         _ => path,
     };
-    if headers.get("x-rivet-target").is_some_and(|target| target == "actor") {
+    if headers
+        .get("x-rivet-target")
+        .is_some_and(|target| target == "actor")
+    {
         return targeted(path, headers);
     }
     let mut segments = path.split('/').skip(1);
@@ -93,17 +96,29 @@ fn gateway(path: &str) -> Result<Route<'_>, ActorError> {
         None => (target, false),
     };
     let target = decode(target)?;
-    Ok(Route::Gateway(GatewayPath { target, has_token, wanted: wanted(rest)? }))
+    Ok(Route::Gateway(GatewayPath {
+        target,
+        has_token,
+        wanted: wanted(rest)?,
+    }))
 }
 
 /// The actor is named in a header, and the path is what is wanted of it.
 fn targeted<'a>(path: &'a str, headers: &'a HeaderMap) -> Result<Route<'a>, ActorError> {
-    let id = headers.get("x-rivet-actor").and_then(|id| id.to_str().ok()).ok_or_else(|| {
-        let text = "the header x-rivet-target names an actor, but x-rivet-actor does not say which";
-        ActorError::new(codes::INVALID_REQUEST, text)
-    })?;
+    let id = headers
+        .get("x-rivet-actor")
+        .and_then(|id| id.to_str().ok())
+        .ok_or_else(|| {
+            let text =
+                "the header x-rivet-target names an actor, but x-rivet-actor does not say which";
+            ActorError::new(codes::INVALID_REQUEST, text)
+        })?;
     let target = Cow::Borrowed(id);
-    Ok(Route::Gateway(GatewayPath { target, has_token: true, wanted: wanted(path)? }))
+    Ok(Route::Gateway(GatewayPath {
+        target,
+        has_token: true,
+        wanted: wanted(path)?,
+    }))
 }
 
 fn wanted(path: &str) -> Result<Wanted<'_>, ActorError> {
@@ -119,7 +134,10 @@ fn wanted(path: &str) -> Result<Wanted<'_>, ActorError> {
 
 fn decode(segment: &str) -> Result<Cow<'_, str>, ActorError> {
     percent_decode_str(segment).decode_utf8().map_err(|_| {
-        ActorError::new(codes::INVALID_REQUEST, "the path is not UTF-8 when it is decoded")
+        ActorError::new(
+            codes::INVALID_REQUEST,
+            "the path is not UTF-8 when it is decoded",
+        )
     })
 }
 
@@ -134,7 +152,14 @@ mod tests {
 
     #[test]
     fn everything_is_there_twice() {
-        for path in ["/", "/health", "/actors", "/actors/1/sleep", "/gateway/a/action/b", "/components/x"] {
+        for path in [
+            "/",
+            "/health",
+            "/actors",
+            "/actors/1/sleep",
+            "/gateway/a/action/b",
+            "/components/x",
+        ] {
             assert!(at(path).is_some(), "{path}");
             assert_eq!(at(path), at(&format!("/api/rivet{path}")), "{path}");
         }
@@ -151,14 +176,23 @@ mod tests {
         assert_eq!(path.wanted, Wanted::Action("g.add".into()));
         for other in ["", "/", "/action", "/action/", "/action/a/b", "/nothing"] {
             let path = format!("/gateway/a{other}");
-            let Ok(Route::Gateway(path)) = route(&path, &headers) else { panic!("a gateway path") };
+            let Ok(Route::Gateway(path)) = route(&path, &headers) else {
+                panic!("a gateway path")
+            };
             assert_eq!(path.wanted, Wanted::Other(other));
         }
     }
 
     #[test]
     fn other_paths_lead_nowhere() {
-        for path in ["/nothing", "/actors/1/2", "/actors/1/sleep/3", "/gateway", "/api/rivetx", "//"] {
+        for path in [
+            "/nothing",
+            "/actors/1/2",
+            "/actors/1/sleep/3",
+            "/gateway",
+            "/api/rivetx",
+            "//",
+        ] {
             assert_eq!(at(path), None, "{path}");
         }
         assert_eq!(at("/gateway/%ff/health"), None);
@@ -170,7 +204,12 @@ mod tests {
         headers.insert("x-rivet-target", "actor".parse().unwrap());
         assert!(route("/action/x", &headers).is_err(), "which one?");
         headers.insert("x-rivet-actor", "abc".parse().unwrap());
-        let Ok(Route::Gateway(path)) = route("/action/x", &headers) else { panic!("a gateway path") };
-        assert_eq!((&*path.target, path.wanted), ("abc", Wanted::Action("x".into())));
+        let Ok(Route::Gateway(path)) = route("/action/x", &headers) else {
+            panic!("a gateway path")
+        };
+        assert_eq!(
+            (&*path.target, path.wanted),
+            ("abc", Wanted::Action("x".into()))
+        );
     }
 }

@@ -40,14 +40,25 @@ pub(super) async fn list(client: &Client, output: &Output, matches: &ArgMatches)
         }
     }
     let rows: Vec<[String; 4]> = actors.iter().map(row).collect();
-    output.print(&json!({ "actors": actors }), || table(["TYPE", "KEY", "AWAKE", "ID"], &rows));
+    output.print(&json!({ "actors": actors }), || {
+        table(["TYPE", "KEY", "AWAKE", "ID"], &rows)
+    });
     Exit::Done
 }
 
 fn row(actor: &Json) -> [String; 4] {
     let field = |name: &str| actor[name].as_str().unwrap_or("?").to_owned();
-    let awake = if actor["awake"] == json!(true) { "yes" } else { "no" };
-    [field("name"), field("key"), awake.to_owned(), field("actor_id")]
+    let awake = if actor["awake"] == json!(true) {
+        "yes"
+    } else {
+        "no"
+    };
+    [
+        field("name"),
+        field("key"),
+        awake.to_owned(),
+        field("actor_id"),
+    ]
 }
 
 /// Runs an action, on an actor that is created if need be.
@@ -60,7 +71,9 @@ pub(super) async fn call(client: &Client, output: &Output, matches: &ArgMatches)
     let args: Vec<Json> = args.map(|arg| argument(arg)).collect();
     let mut query = Serializer::new(String::new());
     query.append_pair("rvt-namespace", text(matches, "namespace"));
-    query.append_pair("rvt-method", "getOrCreate").append_pair("rvt-runner", "default");
+    query
+        .append_pair("rvt-method", "getOrCreate")
+        .append_pair("rvt-runner", "default");
     if !key.is_empty() {
         query.append_pair("rvt-key", &key.join(","));
     }
@@ -128,7 +141,16 @@ async fn remove(client: &Client, matches: &ArgMatches, namespace: &str) -> Resul
         let error = json!({ "group": "actor", "code": "not_found", "message": message });
         return Err(Failure::Refused(error));
     };
-    let query = Serializer::new(String::new()).append_pair("namespace", namespace).finish();
-    client.send(Method::DELETE, &format!("/actors/{id}?{query}"), JSON, whole("")).await?;
+    let query = Serializer::new(String::new())
+        .append_pair("namespace", namespace)
+        .finish();
+    client
+        .send(
+            Method::DELETE,
+            &format!("/actors/{id}?{query}"),
+            JSON,
+            whole(""),
+        )
+        .await?;
     Ok(id.to_owned())
 }

@@ -22,7 +22,9 @@ pub(super) async fn deploy(client: &Client, output: &Output, matches: &ArgMatche
         };
         let progress = progress(file, bytes.len());
         let body = watched(bytes, progress.clone());
-        let deployed = client.send(Method::POST, "/components", "application/wasm", body).await;
+        let deployed = client
+            .send(Method::POST, "/components", "application/wasm", body)
+            .await;
         progress.finish_and_clear();
         match deployed {
             Ok(deployed) => output.print(&deployed, || summary(&deployed)),
@@ -39,9 +41,15 @@ pub(super) async fn deploy(client: &Client, output: &Output, matches: &ArgMatche
 
 /// Shown on a terminal only.
 fn progress(file: &str, length: usize) -> ProgressBar {
-    let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = Path::new(file)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {msg}";
-    let progress = ProgressBar::new(length as u64).with_prefix(name).with_message("uploading");
+    let progress = ProgressBar::new(length as u64)
+        .with_prefix(name)
+        .with_message("uploading");
     match ProgressStyle::with_template(style) {
         Ok(style) => progress.with_style(style),
         Err(_) => progress,
@@ -60,20 +68,30 @@ fn summary(deployed: &Json) -> String {
 }
 
 fn types(component: &Json) -> String {
-    let types = component["actorTypes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let names = types.iter().filter_map(|actor_type| actor_type["name"].as_str());
+    let types = component["actorTypes"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let names = types
+        .iter()
+        .filter_map(|actor_type| actor_type["name"].as_str());
     names.collect::<Vec<_>>().join(", ")
 }
 
 /// Lists what is deployed.
 pub(super) async fn list(client: &Client, output: &Output) -> Exit {
-    let listed = client.send(Method::GET, "/components", "application/json", whole("")).await;
+    let listed = client
+        .send(Method::GET, "/components", "application/json", whole(""))
+        .await;
     let listed = match listed {
         Ok(listed) => listed,
         Err(failure) => return output.failed(&failure),
     };
     output.print(&listed, || {
-        let components = listed["components"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let components = listed["components"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let rows: Vec<[String; 5]> = components
             .iter()
             .map(|component| {
@@ -81,12 +99,20 @@ pub(super) async fn list(client: &Client, output: &Output) -> Exit {
                     component["component"].as_str().unwrap_or("?").to_owned(),
                     component["revision"].to_string(),
                     component["sizeBytes"].to_string(),
-                    component["hash"].as_str().unwrap_or("?").chars().take(12).collect(),
+                    component["hash"]
+                        .as_str()
+                        .unwrap_or("?")
+                        .chars()
+                        .take(12)
+                        .collect(),
                     types(component),
                 ]
             })
             .collect();
-        table(["COMPONENT", "REVISION", "BYTES", "HASH", "ACTOR TYPES"], &rows)
+        table(
+            ["COMPONENT", "REVISION", "BYTES", "HASH", "ACTOR TYPES"],
+            &rows,
+        )
     });
     Exit::Done
 }
@@ -114,7 +140,11 @@ mod futures_body {
 
     /// `bytes`, in pieces.
     pub(super) fn watched(bytes: Bytes, progress: ProgressBar) -> Body {
-        Watched { rest: bytes, progress }.boxed()
+        Watched {
+            rest: bytes,
+            progress,
+        }
+        .boxed()
     }
 
     impl hyper::body::Body for Watched {

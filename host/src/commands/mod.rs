@@ -39,17 +39,24 @@ impl From<Exit> for ExitCode {
 
 /// Runs what the command line asks for.
 pub(crate) fn run(matches: &ArgMatches) -> Exit {
-    let Some((name, matches)) = matches.subcommand() else { return Exit::Usage };
+    let Some((name, matches)) = matches.subcommand() else {
+        return Exit::Usage;
+    };
     if name == "serve" {
         return serve(matches);
     }
-    let output = Output { is_json: matches.get_flag("json") };
+    let output = Output {
+        is_json: matches.get_flag("json"),
+    };
     let token = matches.get_one::<String>("token").cloned();
     let client = match Client::new(cli::text(matches, "host"), token) {
         Ok(client) => client,
         Err(error) => return output.usage(&format!("{error:#}")),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return output.usage(&format!("cannot start: {error}")),
     };
@@ -87,7 +94,11 @@ pub(crate) struct Output {
 impl Output {
     /// Prints what was asked for, for machines or for people.
     fn print(&self, json: &Json, text: impl FnOnce() -> String) {
-        let line = if self.is_json { json.to_string() } else { text() };
+        let line = if self.is_json {
+            json.to_string()
+        } else {
+            text()
+        };
         // Nobody may be reading any more.
         _ = writeln!(std::io::stdout().lock(), "{line}");
     }
@@ -136,10 +147,16 @@ fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let head = head.map(str::to_owned);
     let all = || std::iter::once(&head).chain(rows);
     let widths: [usize; N] = std::array::from_fn(|column| {
-        all().map(|row| row[column].chars().count()).max().unwrap_or_default()
+        all()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or_default()
     });
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     all().map(line).collect::<Vec<_>>().join("\n")

@@ -31,7 +31,10 @@ pub(crate) async fn all(storage: &dyn Storage) {
 pub(crate) async fn commit_one(storage: &dyn Storage) -> ActorRecord {
     let actor = create(storage, "again", &["one"]).await.actor;
     let opened = storage.open(actor.row).await.unwrap();
-    storage.commit(state(&actor, &opened, "kept")).await.unwrap();
+    storage
+        .commit(state(&actor, &opened, "kept"))
+        .await
+        .unwrap();
     actor
 }
 
@@ -82,8 +85,14 @@ async fn a_name_is_one_actor(storage: &dyn Storage) {
 
     let found = storage.resolve(&first.actor.name).await.unwrap();
     assert_eq!(found, Some(first.actor.clone()));
-    assert_eq!(storage.find(first.actor.id).await.unwrap(), Some(first.actor));
-    assert_eq!(storage.resolve(&name("name", &["missing"])).await.unwrap(), None);
+    assert_eq!(
+        storage.find(first.actor.id).await.unwrap(),
+        Some(first.actor)
+    );
+    assert_eq!(
+        storage.resolve(&name("name", &["missing"])).await.unwrap(),
+        None
+    );
     assert_eq!(storage.find(ActorId::generate()).await.unwrap(), None);
 }
 
@@ -131,7 +140,10 @@ async fn a_new_actor_has_its_input_until_it_has_committed(storage: &dyn Storage)
         assert_eq!(opened.input, Some(Bytes::from("input")));
     }
     let opened = storage.open(actor.row).await.unwrap();
-    storage.commit(state(&actor, &opened, "made")).await.unwrap();
+    storage
+        .commit(state(&actor, &opened, "made"))
+        .await
+        .unwrap();
     let opened = storage.open(actor.row).await.unwrap();
     assert_eq!((opened.head, opened.input), (Head(1), None));
     assert_eq!(opened.state, Some(Bytes::from("made")));
@@ -142,11 +154,17 @@ async fn commits_build_on_each_other(storage: &dyn Storage) {
     let actor = create(storage, "chain", &["x"]).await.actor;
     let mut opened = storage.open(actor.row).await.unwrap();
     for written in ["one", "two", "three"] {
-        storage.commit(state(&actor, &opened, written)).await.unwrap();
+        storage
+            .commit(state(&actor, &opened, written))
+            .await
+            .unwrap();
         opened.head.0 += 1;
     }
     let opened = storage.open(actor.row).await.unwrap();
-    assert_eq!((opened.head, opened.state), (Head(3), Some(Bytes::from("three"))));
+    assert_eq!(
+        (opened.head, opened.state),
+        (Head(3), Some(Bytes::from("three")))
+    );
 }
 
 async fn an_older_generation_is_fenced(storage: &dyn Storage) {
@@ -154,8 +172,14 @@ async fn an_older_generation_is_fenced(storage: &dyn Storage) {
     let older = storage.open(actor.row).await.unwrap();
     let newer = storage.open(actor.row).await.unwrap();
     let refused = storage.commit(state(&actor, &older, "older")).await;
-    assert!(matches!(refused, Err(Error::Fenced)), "even before the newer has committed");
-    storage.commit(state(&actor, &newer, "newer")).await.unwrap();
+    assert!(
+        matches!(refused, Err(Error::Fenced)),
+        "even before the newer has committed"
+    );
+    storage
+        .commit(state(&actor, &newer, "newer"))
+        .await
+        .unwrap();
     let refused = storage.commit(state(&actor, &older, "older")).await;
     assert!(matches!(refused, Err(Error::Fenced)));
     let opened = storage.open(actor.row).await.unwrap();
@@ -165,7 +189,10 @@ async fn an_older_generation_is_fenced(storage: &dyn Storage) {
 async fn a_commit_on_an_old_head_is_fenced(storage: &dyn Storage) {
     let actor = create(storage, "head", &["x"]).await.actor;
     let opened = storage.open(actor.row).await.unwrap();
-    storage.commit(state(&actor, &opened, "once")).await.unwrap();
+    storage
+        .commit(state(&actor, &opened, "once"))
+        .await
+        .unwrap();
     let refused = storage.commit(state(&actor, &opened, "twice")).await;
     assert!(matches!(refused, Err(Error::Fenced)));
     let opened = storage.open(actor.row).await.unwrap();
@@ -175,12 +202,21 @@ async fn a_commit_on_an_old_head_is_fenced(storage: &dyn Storage) {
 async fn a_commit_without_state_keeps_the_state(storage: &dyn Storage) {
     let actor = create(storage, "stateless", &["x"]).await.actor;
     let mut opened = storage.open(actor.row).await.unwrap();
-    storage.commit(state(&actor, &opened, "kept")).await.unwrap();
+    storage
+        .commit(state(&actor, &opened, "kept"))
+        .await
+        .unwrap();
     opened.head.0 += 1;
-    let empty = Commit { state: None, ..state(&actor, &opened, "") };
+    let empty = Commit {
+        state: None,
+        ..state(&actor, &opened, "")
+    };
     storage.commit(empty).await.unwrap();
     let opened = storage.open(actor.row).await.unwrap();
-    assert_eq!((opened.head, opened.state), (Head(2), Some(Bytes::from("kept"))));
+    assert_eq!(
+        (opened.head, opened.state),
+        (Head(2), Some(Bytes::from("kept")))
+    );
 }
 
 async fn a_fenced_commit_does_not_disturb_its_neighbours(storage: &dyn Storage) {
@@ -193,7 +229,9 @@ async fn a_fenced_commit_does_not_disturb_its_neighbours(storage: &dyn Storage) 
     for (_, opened) in actors.iter_mut().step_by(2) {
         opened.generation.0 -= 1;
     }
-    let commits = actors.iter().map(|(actor, opened)| storage.commit(state(actor, opened, "x")));
+    let commits = actors
+        .iter()
+        .map(|(actor, opened)| storage.commit(state(actor, opened, "x")));
     let kept = futures::future::join_all(commits).await;
     for (index, kept) in kept.iter().enumerate() {
         assert_eq!(kept.is_ok(), index % 2 == 1, "{index}: {kept:?}");
@@ -217,7 +255,10 @@ async fn a_destroyed_actor_is_gone_and_its_name_is_free(storage: &dyn Storage) {
     assert_eq!(storage.find(actor.id).await.unwrap(), None);
     assert_eq!(storage.resolve(&actor.name).await.unwrap(), None);
     assert!(matches!(storage.open(actor.row).await, Err(Error::Gone)));
-    let late = Commit { head: Head(1), ..state(&actor, &opened, "late") };
+    let late = Commit {
+        head: Head(1),
+        ..state(&actor, &opened, "late")
+    };
     assert!(matches!(storage.commit(late).await, Err(Error::Fenced)));
 
     let next = create(storage, "destroy", &["x"]).await;
@@ -233,47 +274,84 @@ fn revision(component: &str, bytes: &'static str, types: &[&str]) -> NewRevision
         component: ComponentName::new(component).unwrap(),
         hash: ComponentHash(hash),
         bytes: Bytes::from(bytes),
-        actor_types: types.iter().map(|name| ActorType::new(name).unwrap()).collect(),
+        actor_types: types
+            .iter()
+            .map(|name| ActorType::new(name).unwrap())
+            .collect(),
         description: format!("{{\"of\":\"{bytes}\"}}"),
         created_at: Millis(9),
     }
 }
 
 async fn revisions_are_numbered_and_the_same_bytes_are_not_new(storage: &dyn Storage) {
-    let first = storage.put_revision(revision("shop", "v1", &["cart"])).await.unwrap();
+    let first = storage
+        .put_revision(revision("shop", "v1", &["cart"]))
+        .await
+        .unwrap();
     assert!(first.is_new);
     assert_eq!(first.revision.number.0, 1);
-    let again = storage.put_revision(revision("shop", "v1", &["cart"])).await.unwrap();
+    let again = storage
+        .put_revision(revision("shop", "v1", &["cart"]))
+        .await
+        .unwrap();
     assert!(!again.is_new);
     assert_eq!(again.revision, first.revision);
-    let second = storage.put_revision(revision("shop", "v2", &["cart", "till"])).await.unwrap();
+    let second = storage
+        .put_revision(revision("shop", "v2", &["cart", "till"]))
+        .await
+        .unwrap();
     assert_eq!(second.revision.number.0, 2);
-    let back = storage.put_revision(revision("shop", "v1", &["cart"])).await.unwrap();
+    let back = storage
+        .put_revision(revision("shop", "v1", &["cart"]))
+        .await
+        .unwrap();
     assert!(back.is_new, "only the current revision counts as the same");
     assert_eq!(back.revision.number.0, 3);
 
     let shop = ComponentName::new("shop").unwrap();
     let history = storage.revisions(&shop).await.unwrap();
-    assert_eq!(history, [back.revision.clone(), second.revision, first.revision]);
+    assert_eq!(
+        history,
+        [back.revision.clone(), second.revision, first.revision]
+    );
     let current = storage.current_revisions().await.unwrap();
     assert!(current.contains(&back.revision));
     assert_eq!(current.iter().filter(|r| r.component == shop).count(), 1);
     let bytes = storage.component_bytes(back.revision.hash).await.unwrap();
     assert_eq!(bytes, Some(Bytes::from("v1")));
-    assert_eq!(storage.component_bytes(ComponentHash([9; 32])).await.unwrap(), None);
+    assert_eq!(
+        storage
+            .component_bytes(ComponentHash([9; 32]))
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 async fn a_type_belongs_to_one_component(storage: &dyn Storage) {
-    storage.put_revision(revision("owner", "o1", &["owned", "free"])).await.unwrap();
-    let refused = storage.put_revision(revision("thief", "t1", &["mine", "owned"])).await;
+    storage
+        .put_revision(revision("owner", "o1", &["owned", "free"]))
+        .await
+        .unwrap();
+    let refused = storage
+        .put_revision(revision("thief", "t1", &["mine", "owned"]))
+        .await;
     let Err(Error::TypeTaken { actor_type, owner }) = refused else {
         panic!("the type was taken: {refused:?}");
     };
     assert_eq!((actor_type.as_str(), owner.as_str()), ("owned", "owner"));
     let thief = ComponentName::new("thief").unwrap();
-    assert!(storage.revisions(&thief).await.unwrap().is_empty(), "nothing has changed");
+    assert!(
+        storage.revisions(&thief).await.unwrap().is_empty(),
+        "nothing has changed"
+    );
 
-    storage.put_revision(revision("owner", "o2", &["owned"])).await.unwrap();
-    let taken = storage.put_revision(revision("thief", "t2", &["mine", "free"])).await;
+    storage
+        .put_revision(revision("owner", "o2", &["owned"]))
+        .await
+        .unwrap();
+    let taken = storage
+        .put_revision(revision("thief", "t2", &["mine", "free"]))
+        .await;
     assert!(taken.is_ok(), "a type that its component gave up is free");
 }

@@ -59,7 +59,11 @@ impl Memory {
 impl Directory for Memory {
     async fn resolve(&self, name: &ActorName) -> Result<Option<ActorRecord>> {
         let data = self.data();
-        Ok(data.by_name.get(name).and_then(|id| data.actors.get(id)).cloned())
+        Ok(data
+            .by_name
+            .get(name)
+            .and_then(|id| data.actors.get(id))
+            .cloned())
     }
 
     async fn find(&self, id: ActorId) -> Result<Option<ActorRecord>> {
@@ -68,17 +72,43 @@ impl Directory for Memory {
 
     async fn create(&self, new: NewActor) -> Result<Created> {
         let mut data = self.data();
-        if let Some(actor) = data.by_name.get(&new.name).and_then(|id| data.actors.get(id)) {
-            return Ok(Created { actor: actor.clone(), is_new: false });
+        if let Some(actor) = data
+            .by_name
+            .get(&new.name)
+            .and_then(|id| data.actors.get(id))
+        {
+            return Ok(Created {
+                actor: actor.clone(),
+                is_new: false,
+            });
         }
         data.rows_made += 1;
         let row = ActorRow(data.rows_made);
-        let NewActor { id, name, input, created_at } = new;
-        let actor = ActorRecord { row, id, name, created_at };
+        let NewActor {
+            id,
+            name,
+            input,
+            created_at,
+        } = new;
+        let actor = ActorRecord {
+            row,
+            id,
+            name,
+            created_at,
+        };
         data.by_name.insert(actor.name.clone(), id);
         data.actors.insert(id, actor.clone());
-        data.kept.insert(row, Kept { input, ..Kept::default() });
-        Ok(Created { actor, is_new: true })
+        data.kept.insert(
+            row,
+            Kept {
+                input,
+                ..Kept::default()
+            },
+        );
+        Ok(Created {
+            actor,
+            is_new: true,
+        })
     }
 
     async fn list(&self, query: ListQuery) -> Result<Page> {
@@ -86,12 +116,25 @@ impl Directory for Memory {
         let mut wanted = data
             .actors
             .values()
-            .filter(|a| query.namespace.as_ref().is_none_or(|n| *n == a.name.namespace))
-            .filter(|a| query.actor_type.as_ref().is_none_or(|t| *t == a.name.actor_type))
+            .filter(|a| {
+                query
+                    .namespace
+                    .as_ref()
+                    .is_none_or(|n| *n == a.name.namespace)
+            })
+            .filter(|a| {
+                query
+                    .actor_type
+                    .as_ref()
+                    .is_none_or(|t| *t == a.name.actor_type)
+            })
             .filter(|a| query.after.is_none_or(|after| a.id > after))
             .cloned();
         let actors = wanted.by_ref().take(query.count_max).collect();
-        Ok(Page { actors, has_more: wanted.next().is_some() })
+        Ok(Page {
+            actors,
+            has_more: wanted.next().is_some(),
+        })
     }
 }
 
@@ -131,7 +174,9 @@ impl Actors for Memory {
             return Ok(false);
         }
         data.actors.retain(|_, record| record.row != actor);
-        let Data { actors, by_name, .. } = &mut *data;
+        let Data {
+            actors, by_name, ..
+        } = &mut *data;
         by_name.retain(|_, id| actors.contains_key(id));
         Ok(true)
     }
@@ -150,9 +195,16 @@ impl Components for Memory {
                 _ => {}
             }
         }
-        let current = data.revisions.iter().rev().find(|r| r.component == new.component);
+        let current = data
+            .revisions
+            .iter()
+            .rev()
+            .find(|r| r.component == new.component);
         if let Some(revision) = current.filter(|r| r.hash == new.hash) {
-            return Ok(PutRevision { revision: revision.clone(), is_new: false });
+            return Ok(PutRevision {
+                revision: revision.clone(),
+                is_new: false,
+            });
         }
         let number = current.map_or(1, |r| r.number.0 + 1);
         let revision = RevisionRecord {
@@ -170,7 +222,10 @@ impl Components for Memory {
         for actor_type in new.actor_types {
             data.owners.insert(actor_type, new.component.clone());
         }
-        Ok(PutRevision { revision, is_new: true })
+        Ok(PutRevision {
+            revision,
+            is_new: true,
+        })
     }
 
     async fn current_revisions(&self) -> Result<Vec<RevisionRecord>> {
@@ -184,7 +239,13 @@ impl Components for Memory {
 
     async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>> {
         let data = self.data();
-        Ok(data.revisions.iter().rev().filter(|r| r.component == *component).cloned().collect())
+        Ok(data
+            .revisions
+            .iter()
+            .rev()
+            .filter(|r| r.component == *component)
+            .cloned()
+            .collect())
     }
 
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {

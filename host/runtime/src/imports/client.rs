@@ -34,7 +34,9 @@ impl client::HostWithStore<Ctx> for HasSelf<Ctx> {
             Err(error) => return Ok(Err(error)),
         };
         pass_barrier(store).await?;
-        let output = outbound.call(&identity.namespace, target, action, args).await;
+        let output = outbound
+            .call(&identity.namespace, target, action, args)
+            .await;
         Ok(output.map(Vec::from).map_err(to_wit))
     }
 
@@ -91,9 +93,10 @@ fn to_target(
         }
         client::Target::Id(id) => match id.parse::<ActorId>() {
             Ok(id) => Ok(Target::Id(id)),
-            Err(()) => {
-                Err(to_wit(ActorError::new(codes::NOT_FOUND, "there is no actor with this id")))
-            }
+            Err(()) => Err(to_wit(ActorError::new(
+                codes::NOT_FOUND,
+                "there is no actor with this id",
+            ))),
         },
     })
 }
@@ -103,7 +106,11 @@ fn to_name(namespace: &Namespace, address: &client::Address) -> Result<ActorName
         .map_err(|e| to_wit(ActorError::new(codes::INVALID_NAME, e.to_string())))?;
     let key = ActorKey::new(&address.key)
         .map_err(|e| to_wit(ActorError::new(codes::INVALID_KEY, e.to_string())))?;
-    Ok(ActorName { namespace: namespace.clone(), actor_type, key })
+    Ok(ActorName {
+        namespace: namespace.clone(),
+        actor_type,
+        key,
+    })
 }
 
 fn to_wit(error: ActorError) -> PublicError {

@@ -15,7 +15,9 @@ use crate::instance::Barrier;
 /// will be; the activation is about to end.
 async fn pass_barrier(store: &Accessor<Ctx, HasSelf<Ctx>>) -> wasmtime::Result<()> {
     let barriers = store.with(|mut ctx| ctx.get().barriers.clone());
-    wait_at(&barriers).await.ok_or_else(|| Raised(Crash::Killed("its writes cannot be kept")).into())
+    wait_at(&barriers)
+        .await
+        .ok_or_else(|| Raised(Crash::Killed("its writes cannot be kept")).into())
 }
 
 async fn wait_at(barriers: &mpsc::Sender<Barrier>) -> Option<()> {

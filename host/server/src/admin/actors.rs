@@ -75,7 +75,11 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Reply, ActorError> {
     let actor_type = query.name.as_deref().map(actor_type).transpose()?;
     if let (Some(actor_type), Some(key)) = (&actor_type, &query.key) {
         let key = serialized_key(key)?;
-        let name = ActorName { namespace, actor_type: actor_type.clone(), key };
+        let name = ActorName {
+            namespace,
+            actor_type: actor_type.clone(),
+            key,
+        };
         let found = app.router.resolve(&name).await?;
         return Ok(page(found.iter(), None));
     }
@@ -91,12 +95,20 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Reply, ActorError> {
 
 async fn by_id(app: &App, namespace: &Namespace, ids: &[String]) -> Result<Reply, ActorError> {
     if ids.len() > IDS_MAX {
-        let text = format!("{} actor_ids; at most {IDS_MAX} are looked up at once", ids.len());
+        let text = format!(
+            "{} actor_ids; at most {IDS_MAX} are looked up at once",
+            ids.len()
+        );
         return Err(ActorError::new(codes::BAD_REQUEST, text));
     }
     let mut found = Vec::new();
     for id in ids.iter().filter_map(|id| id.parse().ok()) {
-        found.extend(app.router.find(id).await?.filter(|a| a.name.namespace == *namespace));
+        found.extend(
+            app.router
+                .find(id)
+                .await?
+                .filter(|a| a.name.namespace == *namespace),
+        );
     }
     Ok(page(found.iter(), None))
 }
@@ -110,7 +122,9 @@ pub(super) async fn get_or_create(
     let (name, input) = wanted(app, query, body).await?;
     let target = Target::GetOrCreate { name, input };
     let (actor, is_new) = app.router.get_or_create(&target).await?;
-    Ok(reply::json(&json!({ "actor": shown(&actor), "created": is_new })))
+    Ok(reply::json(
+        &json!({ "actor": shown(&actor), "created": is_new }),
+    ))
 }
 
 /// `POST /actors`: create.
@@ -155,7 +169,10 @@ async fn in_namespace(app: &App, query: &str, id: &str) -> Result<ActorId, Actor
     };
     let found = found.filter(|actor| actor.name.namespace == namespace);
     found.map(|actor| actor.id).ok_or_else(|| {
-        ActorError::new(codes::NOT_FOUND, "The actor does not exist or was destroyed.")
+        ActorError::new(
+            codes::NOT_FOUND,
+            "The actor does not exist or was destroyed.",
+        )
     })
 }
 
@@ -195,19 +212,28 @@ fn serialized_key(key: &str) -> Result<ActorKey, ActorError> {
 
 fn input(base64: &str) -> Result<Bytes, ActorError> {
     let bytes = STANDARD.decode(base64).ok();
-    bytes.and_then(|bytes| encoding::from_client_cbor(&bytes, true).ok()).ok_or_else(|| {
-        ActorError::new(codes::BAD_REQUEST, "input has to be one CBOR value in base64")
-    })
+    bytes
+        .and_then(|bytes| encoding::from_client_cbor(&bytes, true).ok())
+        .ok_or_else(|| {
+            ActorError::new(
+                codes::BAD_REQUEST,
+                "input has to be one CBOR value in base64",
+            )
+        })
 }
 
 fn cursor(text: &str) -> Result<ActorId, ActorError> {
     text.parse().map_err(|()| {
-        ActorError::new(codes::BAD_REQUEST, "cursor has to be what the page before gave")
+        ActorError::new(
+            codes::BAD_REQUEST,
+            "cursor has to be what the page before gave",
+        )
     })
 }
 
 fn limit(text: &str) -> Result<usize, ActorError> {
-    text.parse().map_err(|_| ActorError::new(codes::BAD_REQUEST, "limit has to be a number"))
+    text.parse()
+        .map_err(|_| ActorError::new(codes::BAD_REQUEST, "limit has to be a number"))
 }
 
 fn page<'a>(actors: impl Iterator<Item = &'a ActorInfo>, next: Option<ActorId>) -> Reply {

@@ -38,7 +38,12 @@ pub(super) async fn deploy(app: &App, body: Incoming) -> Result<Reply, ActorErro
 }
 
 fn shown(revision: &RevisionInfo) -> Json {
-    let types: Vec<Json> = revision.description.actor_types.iter().map(actor_type).collect();
+    let types: Vec<Json> = revision
+        .description
+        .actor_types
+        .iter()
+        .map(actor_type)
+        .collect();
     json!({
         "component": revision.component.as_str(),
         "revision": revision.number,

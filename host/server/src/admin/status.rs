@@ -20,6 +20,10 @@ pub(crate) fn metadata() -> Reply {
 /// `GET /`.
 pub(crate) fn root() -> Reply {
     let text = HeaderValue::from_static("text/plain");
-    let hello = concat!("This is Greenroom ", env!("CARGO_PKG_VERSION"), ", a host of actors.\n");
+    let hello = concat!(
+        "This is Greenroom ",
+        env!("CARGO_PKG_VERSION"),
+        ", a host of actors.\n"
+    );
     reply::body(StatusCode::OK, text, hello.into())
 }

@@ -15,7 +15,10 @@ impl<'a> Reader<'a> {
 
     /// The two bytes that everything starts with.
     pub(super) fn version(&mut self) -> Result<u16, &'static str> {
-        let (version, rest) = self.rest.split_first_chunk().ok_or("it is cut off in the version")?;
+        let (version, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or("it is cut off in the version")?;
         self.rest = rest;
         Ok(u16::from_le_bytes(*version))
     }
@@ -23,14 +26,21 @@ impl<'a> Reader<'a> {
     /// A byte string.
     pub(super) fn data(&mut self) -> Result<&'a [u8], &'static str> {
         let length = usize::try_from(self.uint()?).map_err(|_| "a length is out of range")?;
-        let (data, rest) = self.rest.split_at_checked(length).ok_or("it is cut off in data")?;
+        let (data, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or("it is cut off in data")?;
         self.rest = rest;
         Ok(data)
     }
 
     /// That nothing is left.
     pub(super) const fn end(&self) -> Result<(), &'static str> {
-        if self.rest.is_empty() { Ok(()) } else { Err("bytes are left after its end") }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err("bytes are left after its end")
+        }
     }
 
     fn uint(&mut self) -> Result<u64, &'static str> {
@@ -58,7 +68,9 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(version: u16) -> Self {
-        Self { bytes: version.to_le_bytes().to_vec() }
+        Self {
+            bytes: version.to_le_bytes().to_vec(),
+        }
     }
 
     pub(super) fn uint(&mut self, mut number: u64) {

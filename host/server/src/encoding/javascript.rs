@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use greenroom_value::Value;
 
+use super::bignum;
+
 /// Integers beyond this go to clients as floats, which is how they read a number; in eight bytes a
 /// client takes an integer for a `BigInt`.
 const SHORT_MAX: u128 = u32::MAX as u128;
@@ -36,7 +38,10 @@ pub(super) fn from_client(value: Value, has_tag_arrays: bool) -> Result<Value, S
 }
 
 fn all_from_client(items: Vec<Value>, has_tag_arrays: bool) -> Result<Vec<Value>, String> {
-    items.into_iter().map(|item| from_client(item, has_tag_arrays)).collect()
+    items
+        .into_iter()
+        .map(|item| from_client(item, has_tag_arrays))
+        .collect()
 }
 
 /// The tag, if it is an array of two whose first is a text that begins with `$`.
@@ -55,12 +60,12 @@ fn revive(mut items: Vec<Value>) -> Result<Value, String> {
         return Ok(Value::Array(vec![plain.into(), from_client(value, true)?]));
     }
     match (tag.as_str(), value) {
-        ("$BigInt", Value::Text(digits)) => digits
-            .parse()
-            .map(Value::BigInt)
-            .map_err(|_| "a $BigInt has to be a decimal integer within 127 bits".to_owned()),
+        ("$BigInt", Value::Text(digits)) => bignum::from_decimal(&digits)
+            .ok_or_else(|| "a $BigInt has to be a decimal integer".to_owned()),
         ("$Uint8Array" | "$ArrayBuffer", Value::Text(base64)) => {
-            let bytes = STANDARD.decode(base64).map_err(|_| format!("a {tag} has to be base64"))?;
+            let bytes = STANDARD
+                .decode(base64)
+                .map_err(|_| format!("a {tag} has to be base64"))?;
             Ok(Value::Bytes(bytes))
         }
         ("$Undefined", _) => Ok(Value::Undefined),
@@ -80,15 +85,19 @@ pub(super) fn to_client(value: Value, escape: bool) -> Value {
         Value::Int(number) => int_to_client(number),
         Value::Array(items) => {
             let is_escaped = escape && tag_of(&items).is_some();
-            let mut items: Vec<Value> =
-                items.into_iter().map(|item| to_client(item, escape)).collect();
+            let mut items: Vec<Value> = items
+                .into_iter()
+                .map(|item| to_client(item, escape))
+                .collect();
             if let (true, Some(Value::Text(tag))) = (is_escaped, items.first_mut()) {
                 tag.insert(0, '$');
             }
             Value::Array(items)
         }
         Value::Map(pairs) => {
-            let pairs = pairs.into_iter().map(|(key, value)| (key, to_client(value, escape)));
+            let pairs = pairs
+                .into_iter()
+                .map(|(key, value)| (key, to_client(value, escape)));
             Value::Map(pairs.collect())
         }
         Value::Tagged(tag, inner) => Value::Tagged(tag, Box::new(to_client(*inner, escape))),
@@ -105,7 +114,10 @@ fn int_to_client(number: i128) -> Value {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "checked to be integral and in range")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "checked to be integral and in range"
+)]
 fn integral(number: f64) -> Option<i128> {
     let is_negative_zero = number == 0.0 && number.is_sign_negative();
     let is_integral = number.fract() == 0.0 && number.abs() <= EXACT_MAX as f64;

@@ -5,6 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use greenroom_value::Value;
 use serde_json::{Map, Number, Value as Json, json};
 
+use super::bignum;
+
+/// The largest integer that is exact as a JavaScript number.
+const EXACT_MAX: u64 = 1 << 53;
+
 /// Reads JSON; its tag arrays stay plain arrays.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     // serde_json bounds the depth by itself, at the same 128 as CBOR has.
@@ -16,15 +21,18 @@ fn to_value(json: Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(truth) => Value::Bool(truth),
-        Json::Number(number) => match number.as_i128() {
-            Some(number) => Value::Int(number),
-            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        Json::Number(number) => match number.as_i64() {
+            Some(number) if number.unsigned_abs() <= EXACT_MAX => Value::Int(number.into()),
+            // To JavaScript it is a float, however it is written.
+            _ => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
         },
         Json::String(text) => Value::Text(text),
         Json::Array(items) => Value::Array(items.into_iter().map(to_value).collect()),
-        Json::Object(map) => {
-            Value::Map(map.into_iter().map(|(key, value)| (key.into(), to_value(value))).collect())
-        }
+        Json::Object(map) => Value::Map(
+            map.into_iter()
+                .map(|(key, value)| (key.into(), to_value(value)))
+                .collect(),
+        ),
     }
 }
 
@@ -41,19 +49,27 @@ pub(super) fn from_value(value: Value) -> Json {
         Value::Text(text) => Json::String(text),
         Value::Array(items) => Json::Array(items.into_iter().map(from_value).collect()),
         Value::Map(pairs) => {
-            let pairs = pairs.into_iter().map(|(key, value)| (to_key(key), from_value(value)));
+            let pairs = pairs
+                .into_iter()
+                .map(|(key, value)| (to_key(key), from_value(value)));
             Json::Object(pairs.collect::<Map<_, _>>())
         }
+        Value::Tagged(tag @ (2 | 3), inner) => match *inner {
+            Value::Bytes(magnitude) => json!(["$BigInt", bignum::to_decimal(tag == 3, &magnitude)]),
+            other => from_value(other),
+        },
         // JSON has no word for them; what is inside is the best that can be said.
         Value::Tagged(_, inner) => from_value(*inner),
     }
 }
 
 /// Whole numbers without a fraction, as JavaScript writes them; what is no number is null, likewise.
-#[expect(clippy::cast_possible_truncation, reason = "checked to be integral and in range")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "checked to be integral and in range"
+)]
 fn from_float(number: f64) -> Json {
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() <= EXACT_MAX {
+    if number.fract() == 0.0 && number.abs() <= EXACT_MAX as f64 {
         return json!(number as i64);
     }
     Number::from_f64(number).map_or(Json::Null, Json::Number)

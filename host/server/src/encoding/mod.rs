@@ -6,6 +6,7 @@
 //! reads those arrays where differs by encoding and version; that is settled here and nowhere else.
 
 mod bare;
+mod bignum;
 mod javascript;
 mod json;
 
@@ -37,11 +38,17 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) const JSON: Self = Self { encoding: Encoding::Json, version: VERSION_NEWEST };
+    pub(crate) const JSON: Self = Self {
+        encoding: Encoding::Json,
+        version: VERSION_NEWEST,
+    };
 
     /// A peer of which only the encoding is known.
     pub(crate) const fn of(encoding: Encoding) -> Self {
-        Self { encoding, version: VERSION_NEWEST }
+        Self {
+            encoding,
+            version: VERSION_NEWEST,
+        }
     }
 
     pub(crate) const fn content_type(self) -> HeaderValue {
@@ -64,7 +71,9 @@ impl Encoding {
             None | Some(b"json") => Ok(Self::Json),
             Some(b"cbor") => Ok(Self::Cbor),
             Some(b"bare") => Ok(Self::Bare),
-            Some(_) => Err(malformed("the header x-rivet-encoding has to be bare, cbor or json")),
+            Some(_) => Err(malformed(
+                "the header x-rivet-encoding has to be bare, cbor or json",
+            )),
         }
     }
 }
@@ -118,17 +127,24 @@ pub(crate) fn encode_error(
     error: &ActorError,
     actor: Option<&ActorSpecifier>,
 ) -> Bytes {
-    let metadata = error.metadata.as_ref().and_then(|metadata| decode(metadata).ok());
+    let metadata = error
+        .metadata
+        .as_ref()
+        .and_then(|metadata| decode(metadata).ok());
     let metadata = metadata.map(|metadata| to_client(metadata, peer.reads_tag_arrays()));
     match peer.encoding {
-        Encoding::Json => json::from_value(error_map(error, metadata, actor)).to_string().into(),
+        Encoding::Json => json::from_value(error_map(error, metadata, actor))
+            .to_string()
+            .into(),
         Encoding::Cbor => encode(&error_map(error, metadata, actor)).into(),
         Encoding::Bare => {
             let mut writer = Writer::new(peer.version);
             writer.text(&error.group);
             writer.text(&error.code);
             writer.text(&error.message);
-            writer.optional(metadata.as_ref(), |writer, value| writer.data(&encode(value)));
+            writer.optional(metadata.as_ref(), |writer, value| {
+                writer.data(&encode(value))
+            });
             if peer.version >= 4 {
                 writer.optional(actor, |writer, actor| {
                     writer.text(&actor.id.to_string());
@@ -142,11 +158,7 @@ pub(crate) fn encode_error(
 }
 
 /// The error as JSON and CBOR have it. What is absent has no key: the client takes a null for a fault.
-fn error_map(
-    error: &ActorError,
-    metadata: Option<Value>,
-    actor: Option<&ActorSpecifier>,
-) -> Value {
+fn error_map(error: &ActorError, metadata: Option<Value>, actor: Option<&ActorSpecifier>) -> Value {
     let mut map = vec![
         ("group".into(), (&*error.group).into()),
         ("code".into(), (&*error.code).into()),
@@ -178,19 +190,27 @@ fn args_of(body: Value) -> Result<Value, ActorError> {
     let Value::Map(pairs) = body else {
         return Err(malformed("the body has to be an object with `args`"));
     };
-    let args = pairs.into_iter().find(|(key, _)| key.as_text() == Some("args"));
-    args.map(|(_, args)| args).ok_or_else(|| malformed("the body has no `args`"))
+    let args = pairs
+        .into_iter()
+        .find(|(key, _)| key.as_text() == Some("args"));
+    args.map(|(_, args)| args)
+        .ok_or_else(|| malformed("the body has no `args`"))
 }
 
 fn version(version: u16) -> Result<u16, ActorError> {
     if (1..=VERSION_NEWEST).contains(&version) {
         return Ok(version);
     }
-    Err(malformed(format!("version {version} of the protocol is not known here; 1 to 4 are")))
+    Err(malformed(format!(
+        "version {version} of the protocol is not known here; 1 to 4 are"
+    )))
 }
 
 fn malformed(reason: impl std::fmt::Display) -> ActorError {
-    ActorError::new(codes::INVALID_REQUEST, format!("the request cannot be read: {reason}"))
+    ActorError::new(
+        codes::INVALID_REQUEST,
+        format!("the request cannot be read: {reason}"),
+    )
 }
 
 #[cfg(test)]
@@ -201,24 +221,37 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let byte =
+            |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
         digits.chunks(2).map(byte).collect()
     }
 
     #[test]
     fn the_worked_example_in_all_encodings() {
         for (encoding, request, answer) in [
-            (Encoding::Bare, hex("04 00 03 81 18 2a"), hex("04 00 02 18 2a")),
+            (
+                Encoding::Bare,
+                hex("04 00 03 81 18 2a"),
+                hex("04 00 02 18 2a"),
+            ),
             (
                 Encoding::Cbor,
                 hex("b9 0001 64 61726773 81 18 2a"),
                 hex("a1 66 6f7574707574 18 2a"),
             ),
-            (Encoding::Json, br#"{"args":[42]}"#.to_vec(), br#"{"output":42}"#.to_vec()),
+            (
+                Encoding::Json,
+                br#"{"args":[42]}"#.to_vec(),
+                br#"{"output":42}"#.to_vec(),
+            ),
         ] {
             let (peer, args) = decode_action(encoding, &request).unwrap();
             assert_eq!(args, hex("81 18 2a"), "{encoding:?}");
-            assert_eq!(encode_output(peer, &hex("18 2a")).unwrap(), answer, "{encoding:?}");
+            assert_eq!(
+                encode_output(peer, &hex("18 2a")).unwrap(),
+                answer,
+                "{encoding:?}"
+            );
         }
     }
 
@@ -241,7 +274,11 @@ mod tests {
             Some(hex("a1 69 6d61784c656e677468 18 20").into()),
         );
         let key = ActorKey::new(&["fin", "bare"]).unwrap();
-        let actor = ActorSpecifier { id: ActorId::from_u128(1), key, generation: Generation(1) };
+        let actor = ActorSpecifier {
+            id: ActorId::from_u128(1),
+            key,
+            generation: Generation(1),
+        };
         let written = encode_error(Peer::of(Encoding::Bare), &error, Some(&actor));
         let id = "30".repeat(31) + "31";
         let wanted = format!(
@@ -272,7 +309,10 @@ mod tests {
             (Encoding::Bare, b"\x05\x00\x01\x80"),
             (Encoding::Bare, b"\x00\x00\x01\x80"),
             (Encoding::Bare, b"\x04\x00\x01\x80\x00"),
-            (Encoding::Bare, b"\x04\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+            (
+                Encoding::Bare,
+                b"\x04\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            ),
             (Encoding::Bare, b"\x04\x00\x01\x05"),
         ] {
             let refused = decode_action(encoding, body).unwrap_err();
@@ -283,7 +323,8 @@ mod tests {
     /// What a 2.3 client sends for a value in each encoding, and that it gets the same back.
     #[test]
     fn what_javascript_has_beyond_json_survives() {
-        let json = r#"[["$BigInt","5"],["$Uint8Array","AQI="],["$$BigInt","5"],1099511627776,null]"#;
+        let json =
+            r#"[["$BigInt","5"],["$Uint8Array","AQI="],["$$BigInt","5"],1099511627776,null]"#;
         let native = Value::Array(vec![
             Value::BigInt(5),
             Value::Bytes(vec![1, 2]),
@@ -298,7 +339,8 @@ mod tests {
         assert_eq!(answer, format!(r#"{{"output":{json}}}"#));
 
         // 5n, Uint8Array [1, 2], ["$BigInt", "5"], 2 ** 40, null
-        let cbor = "85 1b0000000000000005 d840420102 82 67 24426967496e74 6135 fb4270000000000000 f6";
+        let cbor =
+            "85 1b0000000000000005 d840420102 82 67 24426967496e74 6135 fb4270000000000000 f6";
         let body = hex(&format!("a1 64 61726773 {cbor}"));
         let (_, args) = decode_action(Encoding::Cbor, &body).unwrap();
         assert_eq!(decode(&args).unwrap(), native);
@@ -318,13 +360,17 @@ mod tests {
             ("1a ffffffff", "1a ffffffff"),
             ("1b 0000000100000000", "fb 41f0000000000000"),
             ("3a ffffffff", "fb c1f0000000000000"),
-            ("1b 0020000000000001", "1b 0020000000000001"),
+            ("1b 0020000000000001", "c2 47 20000000000001"),
             ("c2 41 05", "c2 41 05"),
         ] {
             let client = hex(client);
             let length = u8::try_from(client.len()).unwrap();
             let wanted = [&[4, 0, length][..], &client].concat();
-            assert_eq!(encode_output(peer, &hex(native)).unwrap(), wanted, "{native}");
+            assert_eq!(
+                encode_output(peer, &hex(native)).unwrap(),
+                wanted,
+                "{native}"
+            );
         }
     }
 }

@@ -27,10 +27,12 @@ pub(super) async fn call(
     };
     let body = body::read(body, &bound).await?;
     let (peer, args) = encoding::decode_action(encoding, &body)?;
-    Ok(match app.router.call(target, action.to_owned(), args).await {
-        Ok(answer) => answered(app, peer, &answer),
-        Err(Failed { error, actor }) => reply::actor_error(peer, &error, actor.as_ref()),
-    })
+    Ok(
+        match app.router.call(target, action.to_owned(), args).await {
+            Ok(answer) => answered(app, peer, &answer),
+            Err(Failed { error, actor }) => reply::actor_error(peer, &error, actor.as_ref()),
+        },
+    )
 }
 
 fn answered(app: &App, peer: Peer, answer: &Answer) -> Reply {

@@ -53,9 +53,13 @@ fn target(app: &App, head: &Parts, path: &GatewayPath<'_>) -> Result<Target, Act
             let namespace = app.namespace(query.namespace())?;
             query.into_target(namespace, &path.target)
         }
-        None => path.target.parse::<ActorId>().map(Target::Id).map_err(|()| {
-            let text = "The actor does not exist or was destroyed.";
-            ActorError::new(codes::NOT_FOUND, text)
-        }),
+        None => path
+            .target
+            .parse::<ActorId>()
+            .map(Target::Id)
+            .map_err(|()| {
+                let text = "The actor does not exist or was destroyed.";
+                ActorError::new(codes::NOT_FOUND, text)
+            }),
     }
 }

@@ -110,10 +110,12 @@ async fn send<C, T>(
     let (reply, answer) = oneshot::channel();
     let ended = || Error::Engine(anyhow::anyhow!("the store's thread has ended"));
     let thread = thread.ok_or_else(ended)?;
-    thread.try_send(command(reply)).map_err(|error| match error {
-        mpsc::error::TrySendError::Full(_) => Error::Overloaded,
-        mpsc::error::TrySendError::Closed(_) => ended(),
-    })?;
+    thread
+        .try_send(command(reply))
+        .map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => ended(),
+        })?;
     answer.await.unwrap_or_else(|_| Err(ended()))
 }
 
@@ -142,7 +144,8 @@ fn connect(path: &Path) -> Result<Connection> {
 impl Directory for Sqlite {
     async fn resolve(&self, name: &ActorName) -> Result<Option<ActorRecord>> {
         let name = name.clone();
-        self.read(|reply| reader::Command::Resolve(name, reply)).await
+        self.read(|reply| reader::Command::Resolve(name, reply))
+            .await
     }
 
     async fn find(&self, id: ActorId) -> Result<Option<ActorRecord>> {
@@ -150,7 +153,8 @@ impl Directory for Sqlite {
     }
 
     async fn create(&self, actor: NewActor) -> Result<Created> {
-        self.write(|reply| writer::Command::Create(actor, reply)).await
+        self.write(|reply| writer::Command::Create(actor, reply))
+            .await
     }
 
     async fn list(&self, query: ListQuery) -> Result<Page> {
@@ -161,22 +165,26 @@ impl Directory for Sqlite {
 #[async_trait]
 impl Actors for Sqlite {
     async fn open(&self, actor: ActorRow) -> Result<Opened> {
-        self.write(|reply| writer::Command::Open(actor, reply)).await
+        self.write(|reply| writer::Command::Open(actor, reply))
+            .await
     }
 
     async fn commit(&self, commit: Commit) -> Result<()> {
-        self.write(|reply| writer::Command::Commit(commit, reply)).await
+        self.write(|reply| writer::Command::Commit(commit, reply))
+            .await
     }
 
     async fn destroy(&self, actor: ActorRow) -> Result<bool> {
-        self.write(|reply| writer::Command::Destroy(actor, reply)).await
+        self.write(|reply| writer::Command::Destroy(actor, reply))
+            .await
     }
 }
 
 #[async_trait]
 impl Components for Sqlite {
     async fn put_revision(&self, revision: NewRevision) -> Result<PutRevision> {
-        self.write(|reply| writer::Command::PutRevision(revision, reply)).await
+        self.write(|reply| writer::Command::PutRevision(revision, reply))
+            .await
     }
 
     async fn current_revisions(&self) -> Result<Vec<RevisionRecord>> {
@@ -185,11 +193,13 @@ impl Components for Sqlite {
 
     async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>> {
         let component = component.clone();
-        self.read(|reply| reader::Command::Revisions(component, reply)).await
+        self.read(|reply| reader::Command::Revisions(component, reply))
+            .await
     }
 
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {
-        self.read(|reply| reader::Command::ComponentBytes(hash, reply)).await
+        self.read(|reply| reader::Command::ComponentBytes(hash, reply))
+            .await
     }
 }
 
@@ -226,6 +236,12 @@ mod tests {
         connection.pragma_update(None, "user_version", 99).unwrap();
         drop(connection);
         let refused = Sqlite::open(folder.path(), 64);
-        assert!(matches!(refused, Err(Error::Format { found: 99, known: 1 })));
+        assert!(matches!(
+            refused,
+            Err(Error::Format {
+                found: 99,
+                known: 1
+            })
+        ));
     }
 }

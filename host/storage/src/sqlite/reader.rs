@@ -29,8 +29,12 @@ pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>
             Command::Find(id, reply) => answer(reply, find(connection, id)),
             Command::List(query, reply) => answer(reply, list(connection, &query)),
             Command::CurrentRevisions(reply) => answer(reply, current_revisions(connection)),
-            Command::Revisions(component, reply) => answer(reply, revisions(connection, &component)),
-            Command::ComponentBytes(hash, reply) => answer(reply, component_bytes(connection, hash)),
+            Command::Revisions(component, reply) => {
+                answer(reply, revisions(connection, &component))
+            }
+            Command::ComponentBytes(hash, reply) => {
+                answer(reply, component_bytes(connection, hash))
+            }
         }
     }
 }
@@ -48,15 +52,25 @@ pub(super) fn resolve(
     let sql = format!(
         "SELECT {ACTOR_COLUMNS} FROM actors WHERE namespace = ?1 AND type = ?2 AND key = ?3"
     );
-    let ActorName { namespace, actor_type, key } = name;
+    let ActorName {
+        namespace,
+        actor_type,
+        key,
+    } = name;
     let name = params![namespace.as_str(), actor_type.as_str(), key.as_serialized()];
-    connection.prepare_cached(&sql)?.query_row(name, actor).optional()
+    connection
+        .prepare_cached(&sql)?
+        .query_row(name, actor)
+        .optional()
 }
 
 fn find(connection: &Connection, id: ActorId) -> rusqlite::Result<Option<ActorRecord>> {
     let sql = format!("SELECT {ACTOR_COLUMNS} FROM actors WHERE id = ?1");
     let id = params![id.as_u128().to_be_bytes()];
-    connection.prepare_cached(&sql)?.query_row(id, actor).optional()
+    connection
+        .prepare_cached(&sql)?
+        .query_row(id, actor)
+        .optional()
 }
 
 fn list(connection: &Connection, query: &ListQuery) -> rusqlite::Result<Page> {
@@ -83,7 +97,10 @@ fn current_revisions(connection: &Connection) -> rusqlite::Result<Vec<RevisionRe
         "SELECT {REVISION_COLUMNS} FROM revisions r WHERE number =
          (SELECT max(number) FROM revisions WHERE component = r.component) ORDER BY component"
     );
-    connection.prepare_cached(&sql)?.query_map([], revision)?.collect()
+    connection
+        .prepare_cached(&sql)?
+        .query_map([], revision)?
+        .collect()
 }
 
 fn revisions(
@@ -93,7 +110,10 @@ fn revisions(
     let sql = format!(
         "SELECT {REVISION_COLUMNS} FROM revisions WHERE component = ?1 ORDER BY number DESC"
     );
-    connection.prepare_cached(&sql)?.query_map([component.as_str()], revision)?.collect()
+    connection
+        .prepare_cached(&sql)?
+        .query_map([component.as_str()], revision)?
+        .collect()
 }
 
 fn component_bytes(
@@ -101,7 +121,9 @@ fn component_bytes(
     hash: ComponentHash,
 ) -> rusqlite::Result<Option<Bytes>> {
     let sql = "SELECT bytes FROM component_bytes WHERE hash = ?1";
-    let bytes: Option<Vec<u8>> =
-        connection.prepare_cached(sql)?.query_row([hash.0], |row| row.get(0)).optional()?;
+    let bytes: Option<Vec<u8>> = connection
+        .prepare_cached(sql)?
+        .query_row([hash.0], |row| row.get(0))
+        .optional()?;
     Ok(bytes.map(Bytes::from))
 }

@@ -58,7 +58,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(Error::engine)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let done = usize::try_from(found).ok().filter(|done| *done <= MIGRATIONS.len());
+    let done = usize::try_from(found)
+        .ok()
+        .filter(|done| *done <= MIGRATIONS.len());
     let Some(done) = done else {
         return Err(Error::Format { found, known });
     };
@@ -66,7 +68,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
         let transaction = connection.transaction().map_err(Error::engine)?;
         transaction.execute_batch(sql).map_err(Error::engine)?;
         let version = i64::try_from(step + 1).unwrap_or(i64::MAX);
-        transaction.pragma_update(None, "user_version", version).map_err(Error::engine)?;
+        transaction
+            .pragma_update(None, "user_version", version)
+            .map_err(Error::engine)?;
         transaction.commit().map_err(Error::engine)?;
     }
     Ok(())

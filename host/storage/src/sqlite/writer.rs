@@ -158,10 +158,14 @@ fn carry_out(connection: &Connection, command: &Command) -> rusqlite::Result<Out
 
 fn create(connection: &Connection, new: &NewActor) -> rusqlite::Result<Created> {
     if let Some(actor) = reader::resolve(connection, &new.name)? {
-        return Ok(Created { actor, is_new: false });
+        return Ok(Created {
+            actor,
+            is_new: false,
+        });
     }
     let name = &new.name;
-    let sql = "INSERT INTO actors (id, namespace, type, key, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql =
+        "INSERT INTO actors (id, namespace, type, key, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
     connection.prepare_cached(sql)?.execute(params![
         new.id.as_u128().to_be_bytes(),
         name.namespace.as_str(),
@@ -171,9 +175,19 @@ fn create(connection: &Connection, new: &NewActor) -> rusqlite::Result<Created> 
     ])?;
     let row = ActorRow(connection.last_insert_rowid());
     let sql = "INSERT INTO actor_data (row, generation, head, input) VALUES (?1, 0, 0, ?2)";
-    connection.prepare_cached(sql)?.execute(params![row.0, new.input.as_deref()])?;
+    connection
+        .prepare_cached(sql)?
+        .execute(params![row.0, new.input.as_deref()])?;
     let (id, name, created_at) = (new.id, new.name.clone(), new.created_at);
-    Ok(Created { actor: ActorRecord { row, id, name, created_at }, is_new: true })
+    Ok(Created {
+        actor: ActorRecord {
+            row,
+            id,
+            name,
+            created_at,
+        },
+        is_new: true,
+    })
 }
 
 fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Result<Opened>> {
@@ -194,10 +208,17 @@ fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Result<Ope
 
 /// The one-writer rule is the `WHERE`: no row matches a commit that is not the newest.
 fn commit(connection: &Connection, new: &Commit) -> rusqlite::Result<Result<()>> {
-    let Commit { actor, generation, head, revision, state } = new;
+    let Commit {
+        actor,
+        generation,
+        head,
+        revision,
+        state,
+    } = new;
     let changed = match state {
         Some(state) => {
-            let sql = "UPDATE actor_data SET head = head + 1, input = NULL, revision = ?4, state = ?5
+            let sql =
+                "UPDATE actor_data SET head = head + 1, input = NULL, revision = ?4, state = ?5
                        WHERE row = ?1 AND generation = ?2 AND head = ?3";
             let values = params![actor.0, generation.0, head.0, revision.0, &state[..]];
             connection.prepare_cached(sql)?.execute(values)?
@@ -209,12 +230,20 @@ fn commit(connection: &Connection, new: &Commit) -> rusqlite::Result<Result<()>>
             connection.prepare_cached(sql)?.execute(values)?
         }
     };
-    Ok(if changed == 1 { Ok(()) } else { Err(Error::Fenced) })
+    Ok(if changed == 1 {
+        Ok(())
+    } else {
+        Err(Error::Fenced)
+    })
 }
 
 fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
-    connection.prepare_cached("DELETE FROM actor_data WHERE row = ?1")?.execute([actor.0])?;
-    let gone = connection.prepare_cached("DELETE FROM actors WHERE row = ?1")?.execute([actor.0])?;
+    connection
+        .prepare_cached("DELETE FROM actor_data WHERE row = ?1")?
+        .execute([actor.0])?;
+    let gone = connection
+        .prepare_cached("DELETE FROM actors WHERE row = ?1")?
+        .execute([actor.0])?;
     Ok(gone == 1)
 }
 
@@ -230,13 +259,21 @@ fn put_revision(
             .query_row([actor_type.as_str(), component], |row| row.get(0))
             .optional()?;
         if let Some(owner) = owner {
-            let Ok(owner) = greenroom_model::ComponentName::new(&owner) else { continue };
-            return Ok(Err(Error::TypeTaken { actor_type: actor_type.clone(), owner }));
+            let Ok(owner) = greenroom_model::ComponentName::new(&owner) else {
+                continue;
+            };
+            return Ok(Err(Error::TypeTaken {
+                actor_type: actor_type.clone(),
+                owner,
+            }));
         }
     }
     let current = current_revision(connection, component)?;
     if let Some(revision) = current.as_ref().filter(|current| current.hash == new.hash) {
-        return Ok(Ok(PutRevision { revision: revision.clone(), is_new: false }));
+        return Ok(Ok(PutRevision {
+            revision: revision.clone(),
+            is_new: false,
+        }));
     }
     let number = current.map_or(1, |current| current.number.0 + 1);
     insert_revision(connection, new, number)?;
@@ -250,13 +287,20 @@ fn put_revision(
         created_at: new.created_at,
     };
     let sql = "INSERT OR IGNORE INTO component_bytes (hash, bytes) VALUES (?1, ?2)";
-    connection.prepare_cached(sql)?.execute(params![new.hash.0, &new.bytes[..]])?;
+    connection
+        .prepare_cached(sql)?
+        .execute(params![new.hash.0, &new.bytes[..]])?;
     connection.execute("DELETE FROM actor_types WHERE component = ?1", [component])?;
     for actor_type in &new.actor_types {
         let sql = "INSERT INTO actor_types (type, component) VALUES (?1, ?2)";
-        connection.prepare_cached(sql)?.execute([actor_type.as_str(), component])?;
+        connection
+            .prepare_cached(sql)?
+            .execute([actor_type.as_str(), component])?;
     }
-    Ok(Ok(PutRevision { revision, is_new: true }))
+    Ok(Ok(PutRevision {
+        revision,
+        is_new: true,
+    }))
 }
 
 fn current_revision(
@@ -266,7 +310,10 @@ fn current_revision(
     let sql = format!(
         "SELECT {REVISION_COLUMNS} FROM revisions WHERE component = ?1 ORDER BY number DESC LIMIT 1"
     );
-    connection.prepare_cached(&sql)?.query_row([component], revision).optional()
+    connection
+        .prepare_cached(&sql)?
+        .query_row([component], revision)
+        .optional()
 }
 
 fn insert_revision(
