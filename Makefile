@@ -51,7 +51,7 @@ lint: tools layers ## Formatting, clippy, documentation, layers
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy -p greenroom-sdk -p greenroom-macros -p greenroom-value --all-targets -- -D warnings
-	$(CARGO) clippy --profile guest --target wasm32-wasip2 $(addprefix -p ,$(GUESTS)) -- -D warnings
+	$(CARGO) clippy --target wasm32-wasip2 $(addprefix -p ,$(GUESTS)) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace $(addprefix --exclude ,$(GUESTS))
 
 unit: tools ## Tests of the crates, in seconds

@@ -69,12 +69,11 @@ for (const encoding of ENCODINGS) {
       });
     }
 
-    test('gets back BigInts of up to 127 bits, and no others', async () => {
+    test('gets back BigInts of any size', async () => {
       const echoer = actor('echoer');
-      for (const value of [2n ** 64n, -(2n ** 64n) - 1n, 2n ** 127n - 1n, -(2n ** 127n)]) {
-        assert.equal(await echoer.echo(value), value);
+      for (const value of [2n ** 64n, -(2n ** 64n) - 1n, 2n ** 127n, -(2n ** 200n), 10n ** 1_000n]) {
+        assert.strictEqual(await echoer.echo(value), value);
       }
-      await failsWith('actor.invalid_request', echoer.echo(2n ** 200n));
     });
 
     test('gets back bytes as bytes', async () => {

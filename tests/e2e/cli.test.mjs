@@ -240,7 +240,9 @@ describe('wrong usage', () => {
   test('is answered by --help', async () => {
     const { code, stdout } = await runCli(['--help']);
     assert.equal(code, 0);
-    for (const command of ['serve', 'deploy', 'components', 'actors', 'call', 'destroy']) assert.match(stdout, new RegExp(`\\b${command}\\b`));
+    for (const command of ['serve', 'deploy', 'components', 'actors', 'call', 'destroy']) {
+      assert.match(stdout, new RegExp(`\\b${command}\\b`));
+    }
     for (const command of ['serve', 'deploy', 'call']) assert.equal((await runCli([command, '--help'])).code, 0);
     const version = await runCli(['--version']);
     assert.equal(version.code, 0);

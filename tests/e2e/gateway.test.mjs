@@ -44,7 +44,8 @@ describe('a call by name', () => {
 
   test('reads its key as a form: a plus is a space', async () => {
     const namespace = fresh('form');
-    const answer = await post(query(`rvt-namespace=${namespace}&rvt-method=getOrCreate&rvt-runner=default&rvt-key=a+b%2Cc%2Bd`, { name: 'echoer', action: 'key' }));
+    const parts = `rvt-namespace=${namespace}&rvt-method=getOrCreate&rvt-runner=default&rvt-key=a+b%2Cc%2Bd`;
+    const answer = await post(query(parts, { name: 'echoer', action: 'key' }));
     assert.deepEqual(answer.json(), { output: ['a b', 'c+d'] });
   });
 
@@ -109,6 +110,15 @@ describe('a call by id', () => {
     const target = { 'x-rivet-target': 'actor', 'x-rivet-actor': id, 'x-rivet-token': 'tok', 'x-rivet-skip-ready-wait': '1' };
     assert.deepEqual((await post('/action/increment', { headers: target, args: [2] })).json(), { output: 2 });
     assertRefusal(await post('/action/count', { headers: { ...target, 'x-rivet-actor': '0'.repeat(32) } }), 404, 'actor.not_found');
+  });
+
+  test('may name the actor in both, as the stock client does when it need not wait', async () => {
+    const id = await createdId();
+    const headers = { 'x-rivet-target': 'actor', 'x-rivet-actor': id, 'x-rivet-skip-ready-wait': '1' };
+    for (const prefix of ['', '/api/rivet']) {
+      const answer = await post(`${prefix}/gateway/${id}/action/count`, { headers });
+      assert.equal(answer.status, 200, answer.text());
+    }
   });
 
   test('leads nowhere when the headers name no actor or another kind of target', async () => {

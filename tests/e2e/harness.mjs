@@ -13,6 +13,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { createClient } from 'rivetkit/client';
 
 const START_MAX_MS = 30_000;
@@ -80,7 +81,7 @@ export async function startHost(t, options = {}) {
 }
 
 /** One `greenroom serve` process at a time, on one data directory. */
-export class Host {
+class Host {
   #child = null;
   #exit = null;
   #log = '';
@@ -150,7 +151,9 @@ export class Host {
     if (typeof started !== 'string' || started === 'late') {
       child.kill('SIGKILL');
       this.expectEnd();
-      const why = started === 'late' ? `printed no READY line within ${START_MAX_MS} ms` : `ended before it was ready (${JSON.stringify(started)})`;
+      const why = started === 'late'
+        ? `printed no READY line within ${START_MAX_MS} ms`
+        : `ended before it was ready (${started.error ?? started.code ?? started.signal})`;
       throw new Error(`\`greenroom ${args.join(' ')}\` ${why}; its log:\n${this.#log}`);
     }
     this.url = started;
@@ -377,7 +380,7 @@ export async function failsWith(name, promise) {
     assert.equal(`${error.group}.${error.code}`, name, `it failed with another error: ${error.stack}`);
     return error;
   }
-  assert.fail(`it should have failed with ${name}, but gave ${JSON.stringify(value)}`);
+  assert.fail(`it should have failed with ${name}, but gave ${inspect(value)}`);
 }
 
 /** Checks a refusal over raw HTTP: its status, its code, and that any client can read it. */

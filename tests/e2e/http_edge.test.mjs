@@ -98,7 +98,7 @@ describe('both HTTP versions on one port', () => {
       const headers = { ':method': 'POST', ':path': actionPath('echoer', key, 'slow'), ...JSON_HEADERS };
       const stream = session.request(headers);
       stream.on('error', () => {});
-      stream.end('{"args":[60000]}');
+      stream.end('{"args":[3000]}');
       assert.equal((await actionOn(session, 'echoer', key, 'echo', 1)).status, 200);
       stream.close(http2.constants.NGHTTP2_CANCEL);
       assert.equal((await actionOn(session, 'echoer', key, 'echo', 2)).status, 200);

@@ -79,7 +79,7 @@ struct Marked {
     on_destroy: Option<Function>,
 }
 
-pub(crate) fn expand(settings: Settings, mut block: ItemImpl) -> Result<TokenStream> {
+pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenStream> {
     if block.trait_.is_some() || !block.generics.params.is_empty() {
         return Err(Error::new_spanned(
             &block.self_ty,
@@ -101,16 +101,8 @@ pub(crate) fn expand(settings: Settings, mut block: ItemImpl) -> Result<TokenStr
         .vars
         .as_ref()
         .map_or_else(|| quote!(()), |vars| quote!(#vars));
-    let describe = describe(&name, &settings, &marked.actions);
-    let create = create(marked.create.as_ref())?;
-    let make_vars =
-        plain(marked.vars.as_ref())?.unwrap_or_else(|| quote!(::core::default::Default::default()));
-    let unit = |hook: Option<&Function>| Ok::<_, Error>(plain(hook)?.unwrap_or_default());
-    let (on_wake, on_sleep) = (
-        unit(marked.on_wake.as_ref())?,
-        unit(marked.on_sleep.as_ref())?,
-    );
-    let on_destroy = unit(marked.on_destroy.as_ref())?;
+    let describe = describe(&name, settings, &marked.actions);
+    let lifecycle = lifecycle(&marked)?;
     let calls = marked
         .actions
         .iter()
@@ -125,37 +117,7 @@ pub(crate) fn expand(settings: Settings, mut block: ItemImpl) -> Result<TokenStr
 
             #describe
 
-            fn create(
-                cx: ::greenroom_sdk::Context<Self>,
-                input: ::core::option::Option<::std::vec::Vec<u8>>,
-            ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<Self>> {
-                ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#create) })
-            }
-
-            fn vars(
-                cx: ::greenroom_sdk::Context<Self>,
-            ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<Self::Vars>> {
-                ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#make_vars) })
-            }
-
-            fn on_wake(
-                cx: ::greenroom_sdk::Context<Self>,
-            ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<()>> {
-                ::std::boxed::Box::pin(async move { ::core::result::Result::Ok({ #on_wake; }) })
-            }
-
-            fn on_stop(
-                cx: ::greenroom_sdk::Context<Self>,
-                reason: ::greenroom_sdk::StopReason,
-            ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<()>> {
-                ::std::boxed::Box::pin(async move {
-                    match reason {
-                        ::greenroom_sdk::StopReason::Destroy => { #on_destroy; }
-                        _ => { #on_sleep; }
-                    }
-                    ::core::result::Result::Ok(())
-                })
-            }
+            #lifecycle
 
             fn call(
                 cx: ::greenroom_sdk::Context<Self>,
@@ -169,6 +131,50 @@ pub(crate) fn expand(settings: Settings, mut block: ItemImpl) -> Result<TokenStr
                     _ => ::core::option::Option::None,
                 }
             }
+        }
+    })
+}
+
+/// What runs at the start and at the end.
+fn lifecycle(marked: &Marked) -> Result<TokenStream> {
+    let create = create(marked.create.as_ref())?;
+    let vars =
+        plain(marked.vars.as_ref())?.unwrap_or_else(|| quote!(::core::default::Default::default()));
+    let hook = |hook: Option<&Function>| Ok::<_, Error>(plain(hook)?.unwrap_or_default());
+    let on_wake = hook(marked.on_wake.as_ref())?;
+    let on_sleep = hook(marked.on_sleep.as_ref())?;
+    let on_destroy = hook(marked.on_destroy.as_ref())?;
+    Ok(quote! {
+        fn create(
+            cx: ::greenroom_sdk::Context<Self>,
+            input: ::core::option::Option<::std::vec::Vec<u8>>,
+        ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<Self>> {
+            ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#create) })
+        }
+
+        fn vars(
+            cx: ::greenroom_sdk::Context<Self>,
+        ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<Self::Vars>> {
+            ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#vars) })
+        }
+
+        fn on_wake(
+            cx: ::greenroom_sdk::Context<Self>,
+        ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<()>> {
+            ::std::boxed::Box::pin(async move { ::core::result::Result::Ok({ #on_wake; }) })
+        }
+
+        fn on_stop(
+            cx: ::greenroom_sdk::Context<Self>,
+            reason: ::greenroom_sdk::StopReason,
+        ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<()>> {
+            ::std::boxed::Box::pin(async move {
+                match reason {
+                    ::greenroom_sdk::StopReason::Destroy => { #on_destroy; }
+                    _ => { #on_sleep; }
+                }
+                ::core::result::Result::Ok(())
+            })
         }
     })
 }

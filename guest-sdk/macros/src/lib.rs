@@ -28,7 +28,7 @@ pub fn actor(settings: TokenStream, block: TokenStream) -> TokenStream {
     let parser = syn::meta::parser(|meta| parsed.take(&meta));
     parse_macro_input!(settings with parser);
     let block = parse_macro_input!(block as syn::ItemImpl);
-    actor::expand(parsed, block)
+    actor::expand(&parsed, block)
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }

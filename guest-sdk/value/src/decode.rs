@@ -147,8 +147,15 @@ pub(crate) fn kind(d: &Decoder<'_>) -> Result<Kind, Error> {
         Type::Undefined => Kind::Undefined,
         Type::Null => Kind::Null,
         Type::Bool => Kind::Bool,
-        Type::U8 | Type::U16 | Type::U32 | Type::U64 => Kind::Int,
-        Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Int => Kind::Int,
+        Type::U8
+        | Type::U16
+        | Type::U32
+        | Type::U64
+        | Type::I8
+        | Type::I16
+        | Type::I32
+        | Type::I64
+        | Type::Int => Kind::Int,
         Type::F16 | Type::F32 | Type::F64 => Kind::Float,
         Type::Bytes | Type::BytesIndef => Kind::Bytes,
         Type::String | Type::StringIndef => Kind::Text,

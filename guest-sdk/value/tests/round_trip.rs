@@ -150,7 +150,8 @@ fn hostile_bytes_are_refused_and_nothing_else() {
 
 #[test]
 fn an_array_is_split_into_its_items() {
-    let items = greenroom_value::split_array(&hex("83 01 82 02 03 61 61")).unwrap();
+    let array = hex("83 01 82 02 03 61 61");
+    let items = greenroom_value::split_array(&array).unwrap();
     assert_eq!(items, [&hex("01")[..], &hex("82 02 03"), &hex("61 61")]);
     assert_eq!(
         greenroom_value::split_array(&hex("9f 01 ff")).unwrap(),

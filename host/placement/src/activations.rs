@@ -222,7 +222,6 @@ impl Drop for Departure {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
 const fn shard_of(id: ActorId) -> usize {
     // The low bits of an id are its random ones.
     id.as_u128() as usize % SHARDS

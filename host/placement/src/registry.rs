@@ -147,8 +147,14 @@ impl Registry {
     ) -> Result<(Deployment, Vec<ActorType>), ActorError> {
         let _turn = self.deploying.lock().await;
         let engine = &self.foundation.engine;
-        let compiled = engine.compile(bytes.clone()).await.map_err(refused)?;
-        let description = engine.describe(&compiled).await.map_err(refused)?;
+        let compiled = engine
+            .compile(bytes.clone())
+            .await
+            .map_err(|error| refused(&error))?;
+        let description = engine
+            .describe(&compiled)
+            .await
+            .map_err(|error| refused(&error))?;
         let actor_types = actor_types(&description);
         let new = NewRevision {
             component: ComponentName::new(&description.name).map_err(internal)?,
@@ -279,7 +285,7 @@ fn info(record: &RevisionRecord) -> Result<RevisionInfo, ActorError> {
     })
 }
 
-fn refused(refused: Refused) -> ActorError {
+fn refused(refused: &Refused) -> ActorError {
     let code = match refused {
         Refused::Invalid(_) => codes::COMPONENT_INVALID,
         Refused::WrongWorld(_) => codes::COMPONENT_WRONG_WORLD,

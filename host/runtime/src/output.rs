@@ -61,16 +61,16 @@ impl Log {
         let Identity { id, actor_type, .. } = &*self.0.identity;
         match level {
             Level::Trace => {
-                trace!(target: "guest", actor_id = %id, %actor_type, context, "{message}")
+                trace!(target: "guest", actor_id = %id, %actor_type, context, "{message}");
             }
             Level::Debug => {
-                debug!(target: "guest", actor_id = %id, %actor_type, context, "{message}")
+                debug!(target: "guest", actor_id = %id, %actor_type, context, "{message}");
             }
             Level::Info => {
-                info!(target: "guest", actor_id = %id, %actor_type, context, "{message}")
+                info!(target: "guest", actor_id = %id, %actor_type, context, "{message}");
             }
             Level::Warn => {
-                warn!(target: "guest", actor_id = %id, %actor_type, context, "{message}")
+                warn!(target: "guest", actor_id = %id, %actor_type, context, "{message}");
             }
             Level::Error | Level::Critical => {
                 error!(target: "guest", actor_id = %id, %actor_type, context, "{message}");

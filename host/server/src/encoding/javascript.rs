@@ -108,8 +108,8 @@ pub(super) fn to_client(value: Value, escape: bool) -> Value {
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
 fn int_to_client(number: i128) -> Value {
     match number.unsigned_abs() {
-        0..=SHORT_MAX => Value::Int(number),
-        ..=EXACT_MAX => Value::Float(number as f64),
+        magnitude if magnitude <= SHORT_MAX => Value::Int(number),
+        magnitude if magnitude <= EXACT_MAX => Value::Float(number as f64),
         _ => Value::BigInt(number),
     }
 }

@@ -143,7 +143,7 @@ pub(crate) fn encode_error(
             writer.text(&error.code);
             writer.text(&error.message);
             writer.optional(metadata.as_ref(), |writer, value| {
-                writer.data(&encode(value))
+                writer.data(&encode(value));
             });
             if peer.version >= 4 {
                 writer.optional(actor, |writer, actor| {

@@ -30,10 +30,10 @@ pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>
             Command::List(query, reply) => answer(reply, list(connection, &query)),
             Command::CurrentRevisions(reply) => answer(reply, current_revisions(connection)),
             Command::Revisions(component, reply) => {
-                answer(reply, revisions(connection, &component))
+                answer(reply, revisions(connection, &component));
             }
             Command::ComponentBytes(hash, reply) => {
-                answer(reply, component_bytes(connection, hash))
+                answer(reply, component_bytes(connection, hash));
             }
         }
     }
