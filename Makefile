@@ -50,7 +50,7 @@ layers: ## Check that no crate imports what its layer must not
 lint: tools layers ## Formatting, clippy, documentation, layers
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) clippy -p greenroom-sdk -p greenroom-macros -p greenroom-value --all-targets -- -D warnings
+	$(CARGO) clippy -p greenroom-bench -p greenroom-sdk -p greenroom-macros -p greenroom-value --all-targets -- -D warnings
 	$(CARGO) clippy --target wasm32-wasip2 $(addprefix -p ,$(GUESTS)) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace $(addprefix --exclude ,$(GUESTS))
 
@@ -64,12 +64,13 @@ npm: ## Install the stock clients that the end-to-end tests use
 
 e2e: build guests npm ## End-to-end tests against the real binary; CASE=sleep for one file
 	cd tests/e2e && GREENROOM_BIN=$(HOST_BIN) GREENROOM_GUESTS=$(GUEST_DIR) \
-		node --test --test-concurrency=2 $(or $(addsuffix .test.mjs,$(CASE)),*.test.mjs)
+		node --test --test-concurrency=2 --test-timeout=300000 $(or $(addsuffix .test.mjs,$(CASE)),*.test.mjs)
 
 test: lint unit e2e ## Everything that CI runs
 
-bench: release guests npm ## Speed and memory, as ratios to yardsticks in the same run
-	GREENROOM_BIN=$(TARGET_DIR)/release/greenroom GREENROOM_GUESTS=$(GUEST_DIR) tests/bench/run
+bench: release guests ## Speed and memory, as ratios to yardsticks in the same run
+	GREENROOM_BIN=$(TARGET_DIR)/release/greenroom GREENROOM_GUESTS=$(GUEST_DIR) \
+		$(CARGO) run --release -q -p greenroom-bench
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

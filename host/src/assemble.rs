@@ -2,14 +2,13 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use greenroom_model::{Clock, SystemClock};
 use greenroom_placement::{Foundation, Registry, Router};
 use greenroom_runtime::Engine;
-use greenroom_server::App;
+use greenroom_server::{App, Setup};
 use greenroom_storage::{Sqlite, Storage};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,8 +36,7 @@ pub(crate) fn serve(mut config: Config) -> Result<()> {
 }
 
 fn start_logging(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log)
-        .with_context(|| format!("log = {:?} is no log filter", config.log))?;
+    let filter = EnvFilter::try_new(&config.log)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -65,13 +63,13 @@ async fn run(config: Config) -> Result<()> {
     };
     let registry = Arc::new(Registry::open(foundation.clone()).await?);
     let router = Router::new(foundation, registry.clone());
-    let app = Arc::new(App {
+    let app = Arc::new(App::new(Setup {
         router: router.clone(),
         registry,
         limits: limits.clone(),
         token: config.token.clone(),
         namespaces: config.namespaces.clone(),
-    });
+    }));
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -79,15 +77,19 @@ async fn run(config: Config) -> Result<()> {
     announce(address, config.token.is_none())?;
 
     let stop = CancellationToken::new();
-    let mut serving = pin!(greenroom_server::serve(listener, app, stop.clone()));
+    let mut serving = Box::pin(greenroom_server::serve(listener, app, stop.clone()));
     tokio::select! {
         () = &mut serving => bail!("the listener ended by itself"),
         name = signals.next() => info!(signal = name, "stopping; a second signal ends at once"),
     }
     stop.cancel();
     let close = async {
-        // First the requests, which may still need their actors; then the actors.
-        serving.await;
+        // First the requests, which may still need their actors; then the actors, who need some of the
+        // time as well.
+        // (The timeout owns `serving`, so that its end drops what is left.)
+        if timeout(limits.shutdown_max / 2, serving).await.is_err() {
+            warn!("requests are cut off");
+        }
         router.close().await;
     };
     tokio::select! {

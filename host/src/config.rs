@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::ArgMatches;
 use greenroom_model::{Limits, Namespace};
 use greenroom_server::Namespaces;
+use tracing_subscriber::EnvFilter;
 
 use crate::settings::SETTINGS;
 
@@ -59,6 +60,8 @@ impl Config {
             Some("json") => true,
             Some(other) => bail!("log_format = {other:?}: it has to be text or json"),
         };
+        let log = sources.get("log").unwrap_or_else(|| "info".to_owned());
+        EnvFilter::try_new(&log).with_context(|| format!("log = {log:?} is no log filter"))?;
         Ok(Self {
             listen,
             data: sources
@@ -67,7 +70,7 @@ impl Config {
                 .into(),
             namespaces: namespaces(sources.get("namespaces").as_deref(), token.is_none())?,
             token,
-            log: sources.get("log").unwrap_or_else(|| "info".to_owned()),
+            log,
             logs_json,
             awake_max_is_given: sources.get("awake_max").is_some(),
             limits,

@@ -54,6 +54,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!(Bytes state_bytes_max, KIB, 512 * MIB, "State of one actor"),
     setting!(Bytes component_bytes_max, KIB, 512 * MIB, "An uploaded component"),
     setting!(Count connections_max, 1, 1_000_000, "Connections that clients may hold open"),
+    setting!(Count requests_max, 1, 1_000_000, "Requests that may be under way, over all connections"),
+    setting!(Count uploads_max, 1, 1_024, "Uploads of components that may be under way"),
     setting!(Bytes head_bytes_max, 8 * KIB, MIB, "Request line and headers of one request"),
     setting!(Time head_timeout, MS, DAY, "Time that a client has to send a request's head, also between requests"),
     setting!(Time body_timeout, MS, DAY, "Time that a client has to send a request's body"),

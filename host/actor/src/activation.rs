@@ -21,7 +21,7 @@ use tracing::{error, warn};
 
 use crate::activate::{ActiveType, unavailable};
 use crate::gate::{Gate, Held};
-use crate::handle::{Call, Reply, Shared, aborted, refuse};
+use crate::handle::{Begun, Call, Shared, aborted, refuse};
 use crate::orders::Order;
 use crate::turns::{TurnId, Turns};
 
@@ -206,7 +206,7 @@ impl Activation<'_> {
             refuse(call.reply, ActorError::new(codes::ACTION_NOT_FOUND, text));
             return None;
         }
-        let id = self.turns.begin(call.reply);
+        let id = self.turns.begin(Begun::new(call.reply));
         Some(Entry::Call(id, call.action, call.args))
     }
 
@@ -237,8 +237,8 @@ impl Activation<'_> {
             (Work::Start, Err(failure)) => Some(End::Failed(self.public(failure))),
             (Work::Action(id), output) => {
                 let output = output.map_err(|failure| self.public(failure));
-                if let Some(reply) = self.turns.end(id) {
-                    self.answer(reply, output);
+                if let Some(caller) = self.turns.end(id) {
+                    self.gate.hold(Held::Answer(caller, output));
                 }
                 None
             }
@@ -250,10 +250,6 @@ impl Activation<'_> {
                 None
             }
         }
-    }
-
-    fn answer(&mut self, reply: Reply, output: Result<Bytes, ActorError>) {
-        self.gate.hold(Held::Answer(reply, output));
     }
 
     /// What callers may know of a failure. The rest goes to the log, here and nowhere else.
@@ -329,7 +325,10 @@ impl Activation<'_> {
         let grace_over = Instant::now() + grace;
         // The hard end, for a guest that computes or does not return.
         self.turns.end_by(Some(grace_over + grace));
-        if let Some(end) = self.drain(guest, &mut running, grace_over).await {
+        if let Some(end) = self
+            .drain(guest, &mut running, Until::Answered, grace_over)
+            .await
+        {
             return end;
         }
         let reason = match order {
@@ -339,31 +338,43 @@ impl Activation<'_> {
         };
         let stop = async { (Work::Stop, guest.stop(reason).await.map(no_output)) };
         let mut stopping = std::pin::pin!(FuturesUnordered::from_iter([stop]));
-        if let Some(end) = self.drain(guest, &mut stopping, grace_over).await {
+        if let Some(end) = self
+            .drain(guest, &mut stopping, Until::Ended, grace_over)
+            .await
+        {
             return end;
         }
         End::from(order)
     }
 
-    /// Handles what happens until everything in `running` has ended and been kept, or the grace is over.
+    /// Handles what happens until `running` is as far as wanted and everything is kept, or the grace is over.
     async fn drain<F>(
         &mut self,
         guest: &Guest<'_>,
         running: &mut Running<F>,
+        until: Until,
         grace_over: Instant,
     ) -> Option<End>
     where
         F: Future<Output = (Work, Result<Output, Crash>)>,
     {
         let mut is_in_grace = true;
-        while !running.is_empty() || self.commit.is_some() || self.is_touched {
+        loop {
+            let is_waited_for = match until {
+                Until::Answered => self.turns.has_callers(),
+                Until::Ended => true,
+            };
+            let is_running = is_in_grace && is_waited_for && !running.is_empty();
+            if !is_running && self.commit.is_none() && !self.is_touched {
+                return None;
+            }
             let event = tokio::select! {
                 biased;
                 Some((work, output)) = running.next() => Event::Ended(work, output),
                 kept = next_kept(&mut self.commit) => Event::Committed(kept),
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
                 () = std::future::ready(()), if self.can_settle() => Event::Settle,
-                () = tokio::time::sleep_until(grace_over), if is_in_grace && !running.is_empty() => {
+                () = tokio::time::sleep_until(grace_over), if is_running => {
                     Event::GraceOver
                 }
             };
@@ -377,8 +388,16 @@ impl Activation<'_> {
                 return Some(end);
             }
         }
-        None
     }
+}
+
+/// How far a stop lets turns go.
+#[derive(Clone, Copy)]
+enum Until {
+    /// Until nobody waits for an answer; turns that are overdue are cut off.
+    Answered,
+    /// To their end.
+    Ended,
 }
 
 /// A call into the guest that is about to be made.

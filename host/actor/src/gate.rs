@@ -8,22 +8,22 @@ use bytes::Bytes;
 use greenroom_model::ActorError;
 use greenroom_runtime::Barrier;
 
-use crate::handle::{CallError, Reply, refuse};
+use crate::handle::Begun;
 
 /// Something that is held back.
 #[derive(Debug)]
 pub(crate) enum Held {
     /// The answer of a turn that has ended.
-    Answer(Reply, Result<Bytes, ActorError>),
+    Answer(Begun, Result<Bytes, ActorError>),
     /// A guest's import that goes on once its writes are kept.
     Pass(Barrier),
 }
 
 impl Held {
     fn release(self) {
-        // Whoever waited may have gone away, in both cases.
+        // Whoever waited may have gone away.
         match self {
-            Self::Answer(reply, output) => _ = reply.send(output.map_err(CallError::Failed)),
+            Self::Answer(caller, output) => caller.answer(output),
             Self::Pass(barrier) => _ = barrier.0.send(()),
         }
     }
@@ -31,7 +31,7 @@ impl Held {
     fn refuse(self, error: &ActorError) {
         match self {
             // Failed or not, it rests on writes that are lost.
-            Self::Answer(reply, _) => refuse(reply, error.clone()),
+            Self::Answer(caller, _) => caller.answer(Err(error.clone())),
             // Dropping it ends the import.
             Self::Pass(_) => {}
         }
@@ -90,10 +90,14 @@ mod tests {
     use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
+    use crate::handle::CallError;
 
     fn answer() -> (Held, oneshot::Receiver<Result<Bytes, CallError>>) {
         let (reply, answer) = oneshot::channel();
-        (Held::Answer(reply, Ok(Bytes::from("out"))), answer)
+        (
+            Held::Answer(Begun::new(reply), Ok(Bytes::from("out"))),
+            answer,
+        )
     }
 
     #[test]

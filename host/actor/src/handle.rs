@@ -168,6 +168,34 @@ pub(crate) fn refuse(reply: Reply, error: ActorError) {
     _ = reply.send(Err(CallError::Failed(error)));
 }
 
+/// The way back to a caller whose action has begun.
+///
+/// A reply that is dropped says that the call never began, and such a call is entered again. This one says
+/// something when it is dropped, so that whatever happens here, no action runs twice.
+#[derive(Debug)]
+pub(crate) struct Begun(Option<Reply>);
+
+impl Begun {
+    pub(crate) const fn new(reply: Reply) -> Self {
+        Self(Some(reply))
+    }
+
+    /// Answers. A caller that has hung up does not undo the turn.
+    pub(crate) fn answer(mut self, output: Result<Bytes, ActorError>) {
+        if let Some(reply) = self.0.take() {
+            _ = reply.send(output.map_err(CallError::Failed));
+        }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            refuse(reply, aborted());
+        }
+    }
+}
+
 /// The error for calls that had begun when their activation ended.
 pub(crate) fn aborted() -> ActorError {
     ActorError::new(

@@ -13,7 +13,7 @@ use greenroom_model::{ActorError, codes};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::handle::{Reply, refuse};
+use crate::handle::Begun;
 
 /// Tells turns of one instance apart.
 pub(crate) type TurnId = u64;
@@ -46,7 +46,7 @@ struct Table {
 #[derive(Debug)]
 struct Turn {
     deadline: Instant,
-    reply: Reply,
+    caller: Begun,
 }
 
 impl Turns {
@@ -64,7 +64,7 @@ impl Turns {
         }
     }
 
-    pub(crate) fn begin(&self, reply: Reply) -> TurnId {
+    pub(crate) fn begin(&self, caller: Begun) -> TurnId {
         let mut table = self.lock();
         table.last += 1;
         let id = table.last;
@@ -74,7 +74,7 @@ impl Turns {
             id,
             Turn {
                 deadline: now + self.timeout,
-                reply,
+                caller,
             },
         );
         if !table.is_watched {
@@ -84,14 +84,14 @@ impl Turns {
     }
 
     /// Whom to answer, unless the turn is overdue.
-    pub(crate) fn end(&self, id: TurnId) -> Option<Reply> {
+    pub(crate) fn end(&self, id: TurnId) -> Option<Begun> {
         let mut table = self.lock();
         let turn = table.running.remove(&id);
         table.moved = Some(Instant::now());
         if turn.is_none() {
             table.overdue -= 1;
         }
-        turn.map(|turn| turn.reply)
+        turn.map(|turn| turn.caller)
     }
 
     /// Whether some turn still has a caller.
@@ -110,7 +110,7 @@ impl Turns {
         let running = std::mem::take(&mut self.lock().running);
         running
             .into_values()
-            .for_each(|turn| refuse(turn.reply, error.clone()));
+            .for_each(|turn| turn.caller.answer(Err(error.clone())));
     }
 
     /// Watches the deadlines, and has to run for as long as the instance does. Returns when the instance
@@ -142,7 +142,7 @@ impl Turns {
             }
             let turn = first.remove();
             table.overdue += 1;
-            refuse(turn.reply, timed_out());
+            turn.caller.answer(Err(timed_out()));
         }
         let is_due = table.end_by.is_some_and(|end_by| end_by <= now);
         let is_still = table.moved.is_some_and(|moved| moved + self.timeout <= now);
@@ -189,7 +189,7 @@ mod tests {
     async fn an_overdue_turn_answers_without_ending() {
         let turns = turns();
         let (reply, mut answer) = oneshot::channel();
-        let id = turns.begin(reply);
+        let id = turns.begin(Begun::new(reply));
         let watched = tokio::time::timeout(Duration::from_secs(59), turns.watch(|| 0));
         assert!(watched.await.is_err());
         assert!(answer.try_recv().is_err(), "not yet");
@@ -207,12 +207,12 @@ mod tests {
     async fn a_turn_begun_while_watching_is_watched() {
         let turns = turns();
         let (early, _early_answer) = oneshot::channel();
-        let early = turns.begin(early);
+        let early = turns.begin(Begun::new(early));
         let begin_later = async {
             tokio::time::sleep(Duration::from_secs(30)).await;
             turns.end(early);
             let (late, answer) = oneshot::channel();
-            turns.begin(late);
+            turns.begin(Begun::new(late));
             answer.await
         };
         let answered = tokio::select! {
@@ -226,7 +226,7 @@ mod tests {
     async fn a_guest_that_lets_nobody_in_is_given_up() {
         let turns = turns();
         let (reply, _answer) = oneshot::channel();
-        turns.begin(reply);
+        turns.begin(Begun::new(reply));
         let watched = tokio::time::timeout(Duration::from_secs(61), turns.watch(|| 1));
         assert!(watched.await.is_ok());
     }

@@ -50,6 +50,10 @@ pub struct Limits {
 
     /// Connections that clients hold open at once.
     pub connections_max: usize,
+    /// Requests under way at once, over all connections; one more is refused.
+    pub requests_max: usize,
+    /// Uploads of components under way at once; one more is refused.
+    pub uploads_max: usize,
     /// Head of one request (request line and headers), in bytes.
     pub head_bytes_max: usize,
     /// How long a client may take over a request's head, and idle between requests.
@@ -97,6 +101,8 @@ impl Default for Limits {
             component_types_max: 256,
             describe_timeout: Duration::from_secs(5),
             connections_max: 10_000,
+            requests_max: 20_000,
+            uploads_max: 4,
             head_bytes_max: 64 << 10,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),

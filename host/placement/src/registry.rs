@@ -1,14 +1,16 @@
 //! Which revision of which component each actor type runs on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_actor::{ActiveType, Revisions};
-use greenroom_model::{ActorError, ActorType, ComponentDescription, ComponentName, Millis, codes};
+use greenroom_model::{
+    ActorError, ActorType, ComponentDescription, ComponentHash, ComponentName, Millis, codes,
+};
 use greenroom_runtime::{Compiled, Engine, Refused};
-use greenroom_storage::{Error as StorageError, NewRevision, RevisionRecord};
+use greenroom_storage::{Error as StorageError, NewRevision, PutRevision, RevisionRecord};
 use tokio::sync::{Mutex, OnceCell};
 use tracing::{error, info};
 
@@ -82,6 +84,8 @@ impl Registry {
             types: RwLock::default(),
             deploying: Mutex::new(()),
         };
+        let hashes = records.iter().map(|record| record.hash).collect();
+        registry.foundation.engine.prune(hashes).await;
         for record in records {
             let description = parse(&record)?;
             registry.activate(&Arc::new(Deployed {
@@ -146,61 +150,67 @@ impl Registry {
         bytes: Bytes,
     ) -> Result<(Deployment, Vec<ActorType>), ActorError> {
         let _turn = self.deploying.lock().await;
+        let hash = Engine::hash(&bytes);
+        let taken = self.take(hash, bytes).await;
+        if taken.is_err() && !self.is_current(hash) {
+            self.foundation.engine.forget(hash).await;
+        }
+        taken
+    }
+
+    async fn take(
+        &self,
+        hash: ComponentHash,
+        bytes: Bytes,
+    ) -> Result<(Deployment, Vec<ActorType>), ActorError> {
         let engine = &self.foundation.engine;
-        let compiled = engine
-            .compile(bytes.clone())
-            .await
-            .map_err(|error| refused(&error))?;
-        let description = engine
-            .describe(&compiled)
-            .await
-            .map_err(|error| refused(&error))?;
-        let actor_types = actor_types(&description);
+        let compiled = engine.compile(bytes.clone()).await;
+        let compiled = compiled.map_err(|error| refused(&error))?;
+        let description = engine.describe(&compiled).await;
+        let description = description.map_err(|error| refused(&error))?;
         let new = NewRevision {
             component: ComponentName::new(&description.name).map_err(internal)?,
-            hash: Engine::hash(&bytes),
+            hash,
             bytes,
-            actor_types: actor_types.clone(),
+            actor_types: actor_types(&description),
             description: serde_json::to_string(&description).map_err(internal)?,
             created_at: self.foundation.clock.now(),
         };
-        let put = self
-            .foundation
-            .storage
-            .put_revision(new)
-            .await
-            .map_err(not_kept)?;
-        let revision = info(&put.revision)?;
-        if !put.is_new {
-            return Ok((
-                Deployment {
-                    revision,
-                    is_new: false,
-                },
-                Vec::new(),
-            ));
+        let put = self.foundation.storage.put_revision(new).await;
+        let PutRevision {
+            revision: record,
+            is_new,
+        } = put.map_err(not_kept)?;
+        let revision = info(&record)?;
+        if !is_new {
+            return Ok((Deployment { revision, is_new }, Vec::new()));
         }
-        let (component, number) = (&put.revision.component, put.revision.number);
-        info!(%component, revision = %number, "deployed");
+        info!(component = %record.component, revision = %record.number, "deployed");
         let compiled = OnceCell::new_with(Some(compiled));
-        self.activate(&Arc::new(Deployed {
-            record: put.revision,
+        let deployed = Arc::new(Deployed {
+            record,
             description,
             compiled,
-        }));
-        Ok((
-            Deployment {
-                revision,
-                is_new: true,
-            },
-            actor_types,
-        ))
+        });
+        Ok((Deployment { revision, is_new }, self.activate(&deployed)))
     }
 
-    fn activate(&self, deployed: &Arc<Deployed>) {
+    fn is_current(&self, hash: ComponentHash) -> bool {
+        self.types()
+            .values()
+            .any(|slot| slot.deployed.record.hash == hash)
+    }
+
+    /// Lets new activations use a revision. Gives the actor types that are not what they were: the
+    /// component's own, and those that it had before.
+    fn activate(&self, deployed: &Arc<Deployed>) -> Vec<ActorType> {
         let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
-        types.retain(|_, slot| slot.deployed.record.component != deployed.record.component);
+        let is_of_component =
+            |slot: &Arc<Slot>| slot.deployed.record.component == deployed.record.component;
+        let before = types.extract_if(|_, slot| is_of_component(slot));
+        let mut changed: HashSet<ActorType> = before.map(|(actor_type, _)| actor_type).collect();
         for (index, actor_type) in actor_types(&deployed.description).into_iter().enumerate() {
+            changed.insert(actor_type.clone());
             let slot = Slot {
                 deployed: deployed.clone(),
                 index,
@@ -208,6 +218,7 @@ impl Registry {
             };
             types.insert(actor_type, Arc::new(slot));
         }
+        changed.into_iter().collect()
     }
 
     fn types(&self) -> std::sync::RwLockReadGuard<'_, HashMap<ActorType, Arc<Slot>>> {

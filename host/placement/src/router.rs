@@ -11,6 +11,9 @@ use greenroom_model::{
 };
 use greenroom_storage::{ActorRecord, ListQuery};
 
+use tokio_util::task::TaskTracker;
+use tracing::error;
+
 use crate::Foundation;
 use crate::activations::Activations;
 use crate::directory::{Directory, storage_error};
@@ -22,6 +25,8 @@ pub struct Router {
     registry: Arc<Registry>,
     directory: Arc<Directory>,
     activations: Activations,
+    /// Deploys under way.
+    tasks: TaskTracker,
 }
 
 /// What a call came to.
@@ -102,6 +107,7 @@ impl Router {
                 registry,
                 directory,
                 activations,
+                tasks: TaskTracker::new(),
             }
         })
     }
@@ -291,10 +297,19 @@ impl Router {
     /// # Errors
     ///
     /// `component.*` says what is wrong with it; nothing has changed then.
-    pub async fn deploy(&self, bytes: Bytes) -> Result<Deployment, ActorError> {
-        let (deployment, changed) = self.registry.deploy(bytes).await?;
-        self.activations.upgrade(&changed);
-        Ok(deployment)
+    ///
+    /// Goes on to its end when the future is dropped: what the store has taken has to be switched over to.
+    pub async fn deploy(self: &Arc<Self>, bytes: Bytes) -> Result<Deployment, ActorError> {
+        let router = self.clone();
+        let deploying = self.tasks.spawn(async move {
+            let (deployment, changed) = router.registry.deploy(bytes).await?;
+            router.activations.upgrade(&changed);
+            Ok(deployment)
+        });
+        deploying.await.unwrap_or_else(|error| {
+            error!(%error, "a deploy broke down");
+            Err(ActorError::internal())
+        })
     }
 
     /// How many actors are awake.
@@ -306,6 +321,8 @@ impl Router {
     /// Lets nothing begin any more, puts every actor to sleep, and waits for that. Within what time is up
     /// to the caller.
     pub async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
         self.activations.close().await;
     }
 

@@ -5,6 +5,7 @@
 //! does not check what it loads: a compiled file is trusted only together with our own hash of it, which
 //! stands beside it, and is never accepted from outside.
 
+use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,31 @@ impl Cache {
         // The sum first: a crash in between leaves no file that has no sum.
         replace(&sum_path(&path), sum(compiled).as_bytes())?;
         replace(&path, compiled)
+    }
+
+    /// Removes what was compiled from these bytes. Blocks on the disk.
+    pub(crate) fn forget(&self, hash: ComponentHash) {
+        let path = self.path(hash);
+        // Not there is as good as removed.
+        _ = std::fs::remove_file(&path);
+        _ = std::fs::remove_file(sum_path(&path));
+    }
+
+    /// Removes everything that was compiled from other bytes than `kept`, or for another wasmtime. Blocks on
+    /// the disk.
+    pub(crate) fn prune(&self, kept: &[ComponentHash]) -> io::Result<()> {
+        let kept: HashSet<PathBuf> = kept
+            .iter()
+            .map(|hash| self.path(*hash))
+            .flat_map(|path| [sum_path(&path), path])
+            .collect();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if !kept.contains(&path) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     fn path(&self, hash: ComponentHash) -> PathBuf {

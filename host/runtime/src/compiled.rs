@@ -92,6 +92,22 @@ impl Engine {
             .unwrap_or_else(|e| Err(Refused::Invalid(e.to_string())))
     }
 
+    /// Forgets what was compiled from a component that is not wanted after all.
+    pub async fn forget(&self, hash: ComponentHash) {
+        let engine = self.clone();
+        // It only removes files; a panic there would have been reported by the panic hook.
+        _ = tokio::task::spawn_blocking(move || engine.cache().forget(hash)).await;
+    }
+
+    /// Forgets everything that was compiled from other components than these, or for another wasmtime.
+    pub async fn prune(&self, kept: Vec<ComponentHash>) {
+        let engine = self.clone();
+        let pruning = tokio::task::spawn_blocking(move || engine.cache().prune(&kept)).await;
+        if let Ok(Err(error)) = pruning {
+            warn!(%error, "the cache of compiled components could not be tidied up");
+        }
+    }
+
     fn compile_blocking(&self, bytes: &[u8]) -> Result<Compiled, Refused> {
         let hash = Self::hash(bytes);
         let component = match self.cache().load(self.wasmtime(), hash) {

@@ -8,6 +8,7 @@ use greenroom_placement::{Registry, Router};
 use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Incoming;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::auth::Token;
 use crate::reply::{self, Reply};
@@ -15,7 +16,7 @@ use crate::route::{Route, route};
 use crate::{admin, cors, gateway};
 
 /// The parts that the edge is made of.
-pub struct App {
+pub struct Setup {
     /// The way to actors.
     pub router: Arc<Router>,
     /// What is deployed.
@@ -28,6 +29,17 @@ pub struct App {
     pub namespaces: Namespaces,
 }
 
+/// The edge.
+pub struct App {
+    pub(crate) router: Arc<Router>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) limits: Arc<Limits>,
+    token: Option<String>,
+    namespaces: Namespaces,
+    requests: Semaphore,
+    pub(crate) uploads: Semaphore,
+}
+
 /// Which namespaces there are.
 #[derive(Debug, Clone)]
 pub enum Namespaces {
@@ -38,6 +50,29 @@ pub enum Namespaces {
 }
 
 impl App {
+    /// An edge of these parts.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let Setup {
+            router,
+            registry,
+            limits,
+            token,
+            namespaces,
+        } = setup;
+        let requests = Semaphore::new(limits.requests_max);
+        let uploads = Semaphore::new(limits.uploads_max);
+        Self {
+            router,
+            registry,
+            limits,
+            token,
+            namespaces,
+            requests,
+            uploads,
+        }
+    }
+
     /// Checks a namespace that a request names.
     pub(crate) fn namespace(&self, name: &str) -> Result<Namespace, ActorError> {
         let unknown = || {
@@ -60,9 +95,13 @@ impl App {
         let reply = if head.method == Method::OPTIONS {
             cors::preflight(&head.headers)
         } else {
-            self.dispatch(&head, body)
-                .await
-                .unwrap_or_else(|error| reply::error(&error))
+            match take(&self.requests, "requests") {
+                Ok(_place) => self
+                    .dispatch(&head, body)
+                    .await
+                    .unwrap_or_else(|error| reply::error(&error)),
+                Err(error) => reply::error(&error),
+            }
         };
         cors::allow(&head.headers, reply)
     }
@@ -80,4 +119,15 @@ impl App {
             }
         }
     }
+}
+
+/// One of a bounded number of places, or the answer that there is none.
+pub(crate) fn take<'a>(
+    places: &'a Semaphore,
+    what: &str,
+) -> Result<SemaphorePermit<'a>, ActorError> {
+    places.try_acquire().map_err(|_| {
+        let text = format!("the host has as many {what} under way as it may; try again");
+        ActorError::new(codes::SERVICE_UNAVAILABLE, text)
+    })
 }

@@ -18,5 +18,5 @@ mod query;
 mod reply;
 mod route;
 
-pub use app::{App, Namespaces};
+pub use app::{App, Namespaces, Setup};
 pub use listener::serve;

@@ -63,10 +63,11 @@ pub(crate) fn route<'a>(path: &'a str, headers: &'a HeaderMap) -> Result<Route<'
         Some(rest) if rest.starts_with('/') => rest,
         _ => path,
     };
-    if headers
+    // A path that names its actor wins: the stock client may send both.
+    let is_targeted = headers
         .get("x-rivet-target")
-        .is_some_and(|target| target == "actor")
-    {
+        .is_some_and(|target| target == "actor");
+    if is_targeted && !path.starts_with("/gateway/") {
         return targeted(path, headers);
     }
     let mut segments = path.split('/').skip(1);
@@ -76,7 +77,7 @@ pub(crate) fn route<'a>(path: &'a str, headers: &'a HeaderMap) -> Result<Route<'
         ("", [None, ..]) => Route::Root,
         ("health", [None, ..]) => Route::Health,
         ("metadata", [None, ..]) => Route::Metadata,
-        ("gateway", [Some(_), ..]) => gateway(path.trim_start_matches("/gateway/"))?,
+        ("gateway", [Some(_), ..]) => gateway(&path["/gateway/".len()..])?,
         ("actors", [None, ..]) => Route::Admin(AdminPath::Actors),
         ("actors", [Some(id), None, _]) => Route::Admin(AdminPath::Actor(id)),
         ("actors", [Some(id), Some("sleep"), None]) => Route::Admin(AdminPath::Sleep(id)),
@@ -210,6 +211,13 @@ mod tests {
         assert_eq!(
             (&*path.target, path.wanted),
             ("abc", Wanted::Action("x".into()))
+        );
+        let Ok(Route::Gateway(path)) = route("/gateway/def/action/x", &headers) else {
+            panic!("a gateway path");
+        };
+        assert_eq!(
+            (&*path.target, path.wanted),
+            ("def", Wanted::Action("x".into()))
         );
     }
 }

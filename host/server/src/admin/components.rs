@@ -5,7 +5,7 @@ use greenroom_placement::RevisionInfo;
 use hyper::body::Incoming;
 use serde_json::{Value as Json, json};
 
-use crate::app::App;
+use crate::app::{App, take};
 use crate::body::{self, Bound};
 use crate::reply::{self, Reply};
 
@@ -25,6 +25,7 @@ pub(super) async fn history(app: &App, name: &str) -> Result<Reply, ActorError> 
 
 /// `POST /components`: the body is the Wasm.
 pub(super) async fn deploy(app: &App, body: Incoming) -> Result<Reply, ActorError> {
+    let _place = take(&app.uploads, "uploads")?;
     let bound = Bound {
         bytes_max: app.limits.component_bytes_max,
         within: app.limits.body_timeout,
