@@ -136,7 +136,7 @@ fn remote(name: &'static str, about: &'static str) -> Command {
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("Print JSON, also for errors"),
+                .help("Print JSON, also for what the host refuses"),
         )
 }
 

@@ -1,7 +1,7 @@
 //! What `serve` runs with: flags over environment over file over defaults, checked before anything starts.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -45,9 +45,13 @@ impl Config {
         let listen = sources
             .get("listen")
             .unwrap_or_else(|| "127.0.0.1:6420".to_owned());
-        let listen: SocketAddr = listen.parse().with_context(|| {
-            format!("listen = {listen:?}: it has to be an address like 127.0.0.1:6420")
-        })?;
+        let listen = listen
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .with_context(|| {
+                format!("listen = {listen:?}: it has to be an address like 127.0.0.1:6420")
+            })?;
         let token = sources.get("token").filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
             bail!(

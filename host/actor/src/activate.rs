@@ -1,7 +1,9 @@
 //! From an actor that sleeps to one that serves, and on to its end.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use greenroom_model::{
@@ -15,8 +17,9 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use crate::activation::{Activation, End};
+use crate::behalf::OnBehalf;
 use crate::gate::Gate;
-use crate::handle::{Call, Handle, aborted, refuse};
+use crate::handle::{Call, Handle, Shared, aborted, refuse};
 use crate::orders::Order;
 use crate::turns::Turns;
 
@@ -86,6 +89,7 @@ pub fn activate(actor: ActorRecord, parts: Parts) -> (Handle, impl Future<Output
         parts,
         handle: handle.clone(),
         mailbox,
+        left: VecDeque::new(),
     };
     (handle, life.run())
 }
@@ -97,6 +101,8 @@ struct Life {
     parts: Parts,
     handle: Handle,
     mailbox: mpsc::Receiver<Call>,
+    /// Calls that an upgraded instance has left to the next.
+    left: VecDeque<Call>,
 }
 
 impl Life {
@@ -121,7 +127,11 @@ impl Life {
     }
 
     fn refuse_waiting(&mut self, error: &ActorError) {
-        while let Ok(call) = self.mailbox.try_recv() {
+        while let Some(call) = self
+            .left
+            .pop_front()
+            .or_else(|| self.mailbox.try_recv().ok())
+        {
             refuse(call.reply, error.clone());
         }
     }
@@ -156,13 +166,26 @@ impl Life {
             }
         };
         self.handle.shared().set_generation(opened.generation);
-        let outbound = self.parts.outbound.clone();
+        let limits = &self.parts.limits;
+        let options = &active.description.options;
+        let timeout =
+            ActorTypeOptions::or_default(options.action_timeout_ms, limits.action_timeout);
+        let start_by = Instant::now() + limits.start_timeout;
+        let turns = Arc::new(Turns::new(timeout, limits.turns_max / 2, start_by));
+        let outbound = OnBehalf {
+            id: self.actor.id,
+            turns: turns.clone(),
+            outbound: self.parts.outbound.clone(),
+        };
         let setup = Setup {
             identity: self.identity.clone(),
-            outbound,
+            outbound: Arc::new(outbound),
         };
         match Instance::new(&self.parts.engine, &active.compiled, setup).await {
-            Ok((instance, barriers)) => self.drive(&active, opened, instance, barriers).await,
+            Ok((instance, barriers)) => {
+                self.drive(&active, opened, instance, barriers, &turns)
+                    .await
+            }
             Err(crash) => {
                 warn!(actor_id = %self.actor.id, %crash, "an instance cannot be made");
                 End::Failed(crash.to_actor_error())
@@ -176,13 +199,13 @@ impl Life {
         opened: Opened,
         mut instance: Instance,
         barriers: mpsc::Receiver<greenroom_runtime::Barrier>,
+        turns: &Turns,
     ) -> End {
         let limits = &self.parts.limits;
         let options = &active.description.options;
-        let timeout =
-            ActorTypeOptions::or_default(options.action_timeout_ms, limits.action_timeout);
-        let start_by = Instant::now() + limits.start_timeout;
-        let turns = Turns::new(timeout, limits.turns_max / 2, start_by);
+        let grace = ActorTypeOptions::or_default(options.stop_grace_ms, limits.stop_grace);
+        // An order that has not been carried out by then is being ignored by a guest that blocks.
+        let order_max = limits.start_timeout + 2 * grace;
         let mut activation = Activation {
             actor: self.actor.row,
             identity: &self.identity,
@@ -191,16 +214,19 @@ impl Life {
             limits,
             shared: self.handle.shared(),
             mailbox: &mut self.mailbox,
+            left: &mut self.left,
             barriers,
-            turns: &turns,
+            turns,
             gate: Gate::default(),
             generation: opened.generation,
             head: opened.head,
             commit: None,
             is_started: false,
+            is_stopped: false,
             is_touched: false,
         };
-        // The watchdog stands outside: inside, nothing moves while the guest computes.
+        let shared = self.handle.shared();
+        // The watchdogs stand outside: inside, nothing moves while the guest computes.
         let outcome = {
             let run =
                 pin!(instance.run(async |guest| {
@@ -209,7 +235,12 @@ impl Life {
             tokio::select! {
                 biased;
                 outcome = run => outcome,
-                () = turns.watch(|| self.handle.shared().waiting()) => Err(Crash::Killed("it took too long to start, to stop, or to give control back")),
+                () = turns.watch(|| shared.waiting()) => Err(Crash::Killed(
+                    "it took too long to start, to stop, or to give control back",
+                )),
+                () = ignored(shared, order_max) => {
+                    Err(Crash::Killed("it did not stop when it was told to"))
+                }
             }
         };
         drop(instance);
@@ -261,6 +292,12 @@ impl Activation<'_> {
         self.turns.refuse_all(&error);
         self.gate.refuse_all(&error);
     }
+}
+
+/// Returns when an order was given, and so much time has passed since.
+async fn ignored(shared: &Shared, order_max: Duration) {
+    shared.orders.stronger(None).await;
+    tokio::time::sleep(order_max).await;
 }
 
 /// What callers are told when the store fails. They may try again.

@@ -7,10 +7,11 @@
 //! A commit keeps the state as it is when the commit begins, with what unfinished turns have put so far:
 //! state belongs to the actor, not to the turn.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use greenroom_model::{ActorError, ActorTypeOptions, Generation, Head, Limits, codes};
 use greenroom_runtime::{Barrier, Crash, Failure, Guest, Identity, Snapshot, StopReason};
@@ -57,6 +58,8 @@ pub(crate) struct Activation<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) shared: &'a Shared,
     pub(crate) mailbox: &'a mut mpsc::Receiver<Call>,
+    /// Calls that were taken out of the mailbox by an instance that did not begin them.
+    pub(crate) left: &'a mut VecDeque<Call>,
     pub(crate) barriers: mpsc::Receiver<Barrier>,
     pub(crate) turns: &'a Turns,
     pub(crate) gate: Gate,
@@ -65,12 +68,14 @@ pub(crate) struct Activation<'a> {
     pub(crate) commit: Option<BoxFuture<'static, Result<(), StorageError>>>,
     /// Create or wake has returned.
     pub(crate) is_started: bool,
+    /// The guest has been told that it stops, and has returned.
+    pub(crate) is_stopped: bool,
     /// Guest code has run since the state was last looked at.
     pub(crate) is_touched: bool,
 }
 
 /// What can happen to an awake actor. To learn what drives one, read this.
-enum Event {
+pub(crate) enum Event {
     /// It has to stop, in one way or another: it was told to, or nothing has happened for as long as its
     /// type allows.
     Stop(Order),
@@ -90,16 +95,16 @@ enum Event {
 
 /// What a turn is, once it runs.
 #[derive(Clone, Copy)]
-enum Work {
+pub(crate) enum Work {
     Start,
     Action(TurnId),
     Stop,
 }
 
-type Output = Result<Bytes, Failure>;
+pub(crate) type Output = Result<Bytes, Failure>;
 
 /// The turns inside the guest.
-type Running<F> = FuturesUnordered<F>;
+pub(crate) type Running<'g> = FuturesUnordered<BoxFuture<'g, (Work, Result<Output, Crash>)>>;
 
 impl Activation<'_> {
     /// Serves the actor until it has to leave memory; returns why.
@@ -116,7 +121,7 @@ impl Activation<'_> {
             Entry::Wake(state)
         };
         let mut running = Running::new();
-        running.push(enter(guest, self.identity, start));
+        running.push(enter(guest, self.identity, start).boxed());
         let options = &self.active.description.options;
         let sleep_after =
             ActorTypeOptions::or_default(options.sleep_after_ms, self.limits.sleep_after);
@@ -138,7 +143,7 @@ impl Activation<'_> {
                 Some((work, output)) = running.next() => Event::Ended(work, output),
                 kept = next_kept(&mut self.commit) => Event::Committed(kept),
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
-                Some(call) = self.mailbox.recv(), if has_room => Event::Called(call),
+                Some(call) = next_call(self.left, self.mailbox), if has_room => Event::Called(call),
                 () = std::future::ready(()), if self.can_settle() => Event::Settle,
                 () = &mut idle, if is_idle => Event::Stop(Order::Sleep),
             };
@@ -146,13 +151,10 @@ impl Activation<'_> {
                 Event::Called(call) => {
                     self.shared.set_busy();
                     if let Some(entry) = self.begin(call) {
-                        running.push(enter(guest, self.identity, entry));
+                        running.push(enter(guest, self.identity, entry).boxed());
                     }
                 }
                 Event::Stop(order) => {
-                    for entry in self.last_calls(order) {
-                        running.push(enter(guest, self.identity, entry));
-                    }
                     return self.stop(guest, running, order).await;
                 }
                 other => {
@@ -168,19 +170,6 @@ impl Activation<'_> {
         }
     }
 
-    /// The calls that still get in before a stop: those that were there first. An upgrade leaves them for
-    /// the next instance.
-    fn last_calls(&mut self, order: Order) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        if order != Order::Upgrade {
-            self.mailbox.close();
-            while let Ok(call) = self.mailbox.try_recv() {
-                entries.extend(self.begin(call));
-            }
-        }
-        entries
-    }
-
     /// Whether nobody waits for the actor to do or keep anything.
     fn is_idle(&self) -> bool {
         self.is_started
@@ -190,12 +179,12 @@ impl Activation<'_> {
             && !self.turns.has_callers()
     }
 
-    fn can_settle(&self) -> bool {
+    pub(crate) fn can_settle(&self) -> bool {
         self.commit.is_none() && self.is_touched
     }
 
     /// Lets a call into the guest, if there is such an action.
-    fn begin(&self, call: Call) -> Option<Entry> {
+    pub(crate) fn begin(&self, call: Call) -> Option<Entry> {
         let actions = &self.active.description.actions;
         if actions.iter().all(|action| action.name != call.action) {
             let text = format!(
@@ -206,12 +195,12 @@ impl Activation<'_> {
             refuse(call.reply, ActorError::new(codes::ACTION_NOT_FOUND, text));
             return None;
         }
-        let id = self.turns.begin(Begun::new(call.reply));
+        let id = self.turns.begin(Begun::new(call.reply), call.lineage);
         Some(Entry::Call(id, call.action, call.args))
     }
 
     /// Everything that may happen at any time, also while stopping.
-    async fn handle(&mut self, guest: &Guest<'_>, event: Event) -> Option<End> {
+    pub(crate) async fn handle(&mut self, guest: &Guest<'_>, event: Event) -> Option<End> {
         match event {
             Event::Ended(_, Err(crash)) => Some(self.crashed(&crash)),
             Event::Ended(work, Ok(output)) => self.ended(work, output),
@@ -243,6 +232,7 @@ impl Activation<'_> {
                 None
             }
             (Work::Stop, output) => {
+                self.is_stopped = true;
                 if let Err(failure) = output {
                     // Told to the log only: a hook that fails does not stop the stop.
                     self.public(failure);
@@ -268,11 +258,17 @@ impl Activation<'_> {
     /// what waits leaves.
     async fn settle(&mut self, guest: &Guest<'_>) -> Option<End> {
         self.is_touched = false;
+        if !self.is_started && self.head == Head(0) {
+            // The actor is not created before its create has returned: there is nothing to keep yet, and a
+            // create that waits for it would wait for itself.
+            self.gate.open();
+            return None;
+        }
         let state = match guest.snapshot().await {
             Err(crash) => return Some(self.crashed(&crash)),
             Ok(Snapshot::Changed(state)) => Some(state),
             // An actor exists from its first commit on, whether or not it has a state.
-            Ok(Snapshot::Unchanged) if self.is_started && self.head == Head(0) => None,
+            Ok(Snapshot::Unchanged) if self.head == Head(0) => None,
             Ok(Snapshot::Unchanged) => {
                 self.gate.open();
                 return None;
@@ -314,100 +310,17 @@ impl Activation<'_> {
             }
         }
     }
-
-    /// Lets begun turns finish, tells the guest, keeps what is left, all within the grace.
-    async fn stop<F>(&mut self, guest: &Guest<'_>, mut running: Running<F>, order: Order) -> End
-    where
-        F: Future<Output = (Work, Result<Output, Crash>)>,
-    {
-        let options = &self.active.description.options;
-        let grace = ActorTypeOptions::or_default(options.stop_grace_ms, self.limits.stop_grace);
-        let grace_over = Instant::now() + grace;
-        // The hard end, for a guest that computes or does not return.
-        self.turns.end_by(Some(grace_over + grace));
-        if let Some(end) = self
-            .drain(guest, &mut running, Until::Answered, grace_over)
-            .await
-        {
-            return end;
-        }
-        let reason = match order {
-            Order::Upgrade => StopReason::Upgrade,
-            Order::Sleep => StopReason::Sleep,
-            Order::Destroy => StopReason::Destroy,
-        };
-        let stop = async { (Work::Stop, guest.stop(reason).await.map(no_output)) };
-        let mut stopping = std::pin::pin!(FuturesUnordered::from_iter([stop]));
-        if let Some(end) = self
-            .drain(guest, &mut stopping, Until::Ended, grace_over)
-            .await
-        {
-            return end;
-        }
-        End::from(order)
-    }
-
-    /// Handles what happens until `running` is as far as wanted and everything is kept, or the grace is over.
-    async fn drain<F>(
-        &mut self,
-        guest: &Guest<'_>,
-        running: &mut Running<F>,
-        until: Until,
-        grace_over: Instant,
-    ) -> Option<End>
-    where
-        F: Future<Output = (Work, Result<Output, Crash>)>,
-    {
-        let mut is_in_grace = true;
-        loop {
-            let is_waited_for = match until {
-                Until::Answered => self.turns.has_callers(),
-                Until::Ended => true,
-            };
-            let is_running = is_in_grace && is_waited_for && !running.is_empty();
-            if !is_running && self.commit.is_none() && !self.is_touched {
-                return None;
-            }
-            let event = tokio::select! {
-                biased;
-                Some((work, output)) = running.next() => Event::Ended(work, output),
-                kept = next_kept(&mut self.commit) => Event::Committed(kept),
-                Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
-                () = std::future::ready(()), if self.can_settle() => Event::Settle,
-                () = tokio::time::sleep_until(grace_over), if is_running => {
-                    Event::GraceOver
-                }
-            };
-            if let Event::GraceOver = event {
-                // What is left is cut off; what it has changed so far is kept.
-                is_in_grace = false;
-                self.is_touched = true;
-                warn!(actor_id = %self.identity.id, turns = running.len(), "turns are cut off");
-                running.clear();
-            } else if let Some(end) = self.handle(guest, event).await {
-                return Some(end);
-            }
-        }
-    }
-}
-
-/// How far a stop lets turns go.
-#[derive(Clone, Copy)]
-enum Until {
-    /// Until nobody waits for an answer; turns that are overdue are cut off.
-    Answered,
-    /// To their end.
-    Ended,
 }
 
 /// A call into the guest that is about to be made.
-enum Entry {
+pub(crate) enum Entry {
     Create(Option<Bytes>),
     Wake(Option<Bytes>),
     Call(TurnId, String, Bytes),
+    Stop(StopReason),
 }
 
-async fn enter(
+pub(crate) async fn enter(
     guest: &Guest<'_>,
     identity: &Identity,
     entry: Entry,
@@ -422,6 +335,7 @@ async fn enter(
             guest.wake(identity, state).await.map(no_output),
         ),
         Entry::Call(id, action, args) => (Work::Action(id), guest.call(action, args).await),
+        Entry::Stop(reason) => (Work::Stop, guest.stop(reason).await.map(no_output)),
     }
 }
 
@@ -429,8 +343,16 @@ fn no_output(done: Result<(), Failure>) -> Output {
     done.map(|()| Bytes::new())
 }
 
+/// The next call that waits: those that an earlier instance has left come first. Cancel-safe.
+async fn next_call(left: &mut VecDeque<Call>, mailbox: &mut mpsc::Receiver<Call>) -> Option<Call> {
+    match left.pop_front() {
+        Some(call) => Some(call),
+        None => mailbox.recv().await,
+    }
+}
+
 /// The end of the commit under way; never, if there is none. Cancel-safe.
-async fn next_kept(
+pub(crate) async fn next_kept(
     commit: &mut Option<BoxFuture<'static, Result<(), StorageError>>>,
 ) -> Result<(), StorageError> {
     match commit {

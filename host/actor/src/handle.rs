@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use greenroom_model::{ActorError, Generation, codes};
+use greenroom_model::{ActorError, Generation, Lineage, codes};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
@@ -36,6 +36,8 @@ pub(crate) type Reply = oneshot::Sender<Result<Bytes, CallError>>;
 pub(crate) struct Call {
     pub(crate) action: String,
     pub(crate) args: Bytes,
+    /// On whose behalf.
+    pub(crate) lineage: Lineage,
     pub(crate) reply: Reply,
 }
 
@@ -80,11 +82,17 @@ impl Handle {
     /// # Errors
     ///
     /// [`CallError`] says whether the action has begun.
-    pub async fn call(&self, action: String, args: Bytes) -> Result<Bytes, CallError> {
+    pub async fn call(
+        &self,
+        lineage: Lineage,
+        action: String,
+        args: Bytes,
+    ) -> Result<Bytes, CallError> {
         let (reply, answer) = oneshot::channel();
         match self.0.mailbox.try_send(Call {
             action,
             args,
+            lineage,
             reply,
         }) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err(CallError::NotBegun)),
@@ -166,6 +174,12 @@ impl Shared {
 /// Answers with an error. A caller that has hung up does not undo the turn.
 pub(crate) fn refuse(reply: Reply, error: ActorError) {
     _ = reply.send(Err(CallError::Failed(error)));
+}
+
+/// A call that never began goes back to the router, which enters it again.
+pub(crate) fn hand_back(call: Call) {
+    // A caller that has hung up needs nothing.
+    _ = call.reply.send(Err(CallError::NotBegun));
 }
 
 /// The way back to a caller whose action has begun.

@@ -4,13 +4,16 @@
 //! data, makes an instance of its guest, and serves what comes until the actor has to leave memory.
 //! Each rule that the loop in `activation.rs` follows stands beside it: `gate.rs` (what waits to
 //! leave until the writes before it are kept), `turns.rs` (what runs, and by when it has to answer),
+//! `stop.rs` (how it ends in order), `behalf.rs` (on whose behalf it calls others),
 //! `orders.rs` (who may be told to stop, and how).
 
 mod activate;
 mod activation;
+mod behalf;
 mod gate;
 mod handle;
 mod orders;
+mod stop;
 mod turns;
 
 pub use activate::{ActiveType, Ended, Parts, Revisions, activate};

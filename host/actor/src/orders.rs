@@ -16,7 +16,7 @@ pub enum Order {
     Destroy = 3,
 }
 
-/// The strongest order so far. One activation waits for it; anybody may give it.
+/// The strongest order so far. The activation's loop and its watchdog wait for it; anybody may give it.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     strongest: AtomicU8,
@@ -27,17 +27,20 @@ impl Orders {
     pub(crate) fn give(&self, order: Order) {
         let before = self.strongest.fetch_max(order as u8, Ordering::AcqRel);
         if before < order as u8 {
-            self.given.notify_one();
+            self.given.notify_waiters();
         }
     }
 
     /// Waits for an order stronger than `than`. Cancel-safe.
     pub(crate) async fn stronger(&self, than: Option<Order>) -> Order {
         loop {
+            let mut given = std::pin::pin!(self.given.notified());
+            // Listening before looking: an order in between is not missed.
+            given.as_mut().enable();
             if let Some(order) = self.strongest().filter(|order| Some(*order) > than) {
                 return order;
             }
-            self.given.notified().await;
+            given.await;
         }
     }
 

@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use greenroom_model::{ActorError, codes};
+use greenroom_model::{ActorError, ActorId, Lineage, codes};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::handle::Begun;
+
+/// How often an instance with overdue turns is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells turns of one instance apart.
 pub(crate) type TurnId = u64;
@@ -47,6 +50,7 @@ struct Table {
 struct Turn {
     deadline: Instant,
     caller: Begun,
+    lineage: Lineage,
 }
 
 impl Turns {
@@ -64,7 +68,7 @@ impl Turns {
         }
     }
 
-    pub(crate) fn begin(&self, caller: Begun) -> TurnId {
+    pub(crate) fn begin(&self, caller: Begun, lineage: Lineage) -> TurnId {
         let mut table = self.lock();
         table.last += 1;
         let id = table.last;
@@ -75,6 +79,7 @@ impl Turns {
             Turn {
                 deadline: now + self.timeout,
                 caller,
+                lineage,
             },
         );
         if !table.is_watched {
@@ -92,6 +97,11 @@ impl Turns {
             table.overdue -= 1;
         }
         turn.map(|turn| turn.caller)
+    }
+
+    /// On whose behalf actor `id` calls others now: its own, and that of everybody who waits for its turns.
+    pub(crate) fn lineage(&self, id: ActorId) -> Lineage {
+        Lineage::of(self.lock().running.values().map(|turn| &turn.lineage), id)
     }
 
     /// Whether some turn still has a caller.
@@ -114,8 +124,8 @@ impl Turns {
     }
 
     /// Watches the deadlines, and has to run for as long as the instance does. Returns when the instance
-    /// has to be given up: it is due to be gone, too much in it never ends, or a turn is overdue while
-    /// calls are `waiting` and none of them gets in, which means that the guest blocks all of itself.
+    /// has to be given up: it is due to be gone, too much in it never ends, or a turn is overdue and calls are
+    /// `waiting` of which none gets in, which means that the guest blocks all of itself.
     pub(crate) async fn watch(&self, waiting: impl Fn() -> usize) {
         loop {
             let next = self.lock().next_deadline();
@@ -135,7 +145,6 @@ impl Turns {
     /// Tells the callers of turns that are due; whether the instance has to be given up.
     fn tell_overdue(&self, now: Instant, waiting: &impl Fn() -> usize) -> bool {
         let mut table = self.lock();
-        let overdue_before = table.overdue;
         while let Some(first) = table.running.first_entry() {
             if first.get().deadline > now {
                 break;
@@ -146,7 +155,7 @@ impl Turns {
         }
         let is_due = table.end_by.is_some_and(|end_by| end_by <= now);
         let is_still = table.moved.is_some_and(|moved| moved + self.timeout <= now);
-        let is_blocked = table.overdue > overdue_before && is_still && waiting() > 0;
+        let is_blocked = table.overdue > 0 && is_still && waiting() > 0;
         is_due || is_blocked || table.overdue > self.overdue_max
     }
 
@@ -163,7 +172,9 @@ impl Table {
             .first_key_value()
             .map(|(_, turn)| turn.deadline);
         self.is_watched = turn.is_some();
-        turn.into_iter().chain(self.end_by).min()
+        // A guest that lets nobody in is noticed by looking again and again.
+        let again = (self.overdue > 0).then(|| Instant::now() + LOOK_AGAIN);
+        turn.into_iter().chain(self.end_by).chain(again).min()
     }
 }
 
@@ -189,7 +200,7 @@ mod tests {
     async fn an_overdue_turn_answers_without_ending() {
         let turns = turns();
         let (reply, mut answer) = oneshot::channel();
-        let id = turns.begin(Begun::new(reply));
+        let id = turns.begin(Begun::new(reply), Lineage::default());
         let watched = tokio::time::timeout(Duration::from_secs(59), turns.watch(|| 0));
         assert!(watched.await.is_err());
         assert!(answer.try_recv().is_err(), "not yet");
@@ -207,12 +218,12 @@ mod tests {
     async fn a_turn_begun_while_watching_is_watched() {
         let turns = turns();
         let (early, _early_answer) = oneshot::channel();
-        let early = turns.begin(Begun::new(early));
+        let early = turns.begin(Begun::new(early), Lineage::default());
         let begin_later = async {
             tokio::time::sleep(Duration::from_secs(30)).await;
             turns.end(early);
             let (late, answer) = oneshot::channel();
-            turns.begin(Begun::new(late));
+            turns.begin(Begun::new(late), Lineage::default());
             answer.await
         };
         let answered = tokio::select! {
@@ -226,7 +237,7 @@ mod tests {
     async fn a_guest_that_lets_nobody_in_is_given_up() {
         let turns = turns();
         let (reply, _answer) = oneshot::channel();
-        turns.begin(Begun::new(reply));
+        turns.begin(Begun::new(reply), Lineage::default());
         let watched = tokio::time::timeout(Duration::from_secs(61), turns.watch(|| 1));
         assert!(watched.await.is_ok());
     }

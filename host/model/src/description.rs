@@ -14,6 +14,11 @@ const ACTIONS_MAX: usize = 1_024;
 /// Parameters of one action.
 const PARAMETERS_MAX: usize = 64;
 
+/// The longest time that an option may ask for.
+const OPTION_MS_MAX: u32 = 24 * 60 * 60 * 1_000;
+/// The longest grace: everything that has to wait for a stop waits for so long.
+const STOP_GRACE_MS_MAX: u32 = 10 * 60 * 1_000;
+
 /// A component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentDescription {
@@ -105,6 +110,20 @@ pub enum BadDescription {
     /// Too many actions or parameters, or a name of them that is empty or too long.
     #[error("the actor type {0:?} has an action list over its bounds")]
     Actions(String),
+    /// An option that is out of range.
+    #[error(
+        "the actor type {actor_type:?} asks for {option} = {asked}; at most {most} are allowed"
+    )]
+    Option {
+        /// Of which type.
+        actor_type: String,
+        /// Which option.
+        option: &'static str,
+        /// What it asks for.
+        asked: u32,
+        /// What it may ask for.
+        most: u32,
+    },
 }
 
 impl ComponentDescription {
@@ -150,6 +169,26 @@ impl ActorTypeDescription {
         };
         if self.actions.len() > ACTIONS_MAX || !self.actions.iter().all(is_action) {
             return Err(BadDescription::Actions(self.name.clone()));
+        }
+        let options = &self.options;
+        for (option, asked, most) in [
+            ("sleep-after-ms", options.sleep_after_ms, OPTION_MS_MAX),
+            (
+                "action-timeout-ms",
+                options.action_timeout_ms,
+                OPTION_MS_MAX,
+            ),
+            ("stop-grace-ms", options.stop_grace_ms, STOP_GRACE_MS_MAX),
+        ] {
+            if let Some(asked) = asked.filter(|asked| *asked > most) {
+                let actor_type = self.name.clone();
+                return Err(BadDescription::Option {
+                    actor_type,
+                    option,
+                    asked,
+                    most,
+                });
+            }
         }
         Ok(())
     }

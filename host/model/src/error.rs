@@ -183,6 +183,8 @@ codes! {
     BAD_REQUEST = "api"."bad_request", 400;
     /// A request that needs a token and has none, or a wrong one.
     UNAUTHORIZED = "api"."unauthorized", 401;
+    /// A web page from elsewhere that wants to manage a host in development mode.
+    FORBIDDEN = "api"."forbidden", 403;
     /// The upload is not a WebAssembly component.
     COMPONENT_INVALID = "component"."invalid", 400;
     /// The component does not export what an actor must, or not of the right type.

@@ -12,7 +12,7 @@ mod limits;
 mod ports;
 mod time;
 
-pub use call::{ActorSpecifier, Target};
+pub use call::{ActorSpecifier, Lineage, Target};
 pub use description::{
     ActionDescription, ActorTypeDescription, ActorTypeOptions, BadDescription,
     ComponentDescription, ParameterDescription,

@@ -3,14 +3,16 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{ActorError, ActorId, ActorName, Namespace, Target};
+use crate::{ActorError, ActorId, ActorName, Lineage, Namespace, Target};
 
-/// How a guest reaches other actors. The runtime calls it; placement implements it.
+/// How a guest reaches other actors. The runtime calls it by way of the actor, which fills in the lineage;
+/// placement implements it.
 #[async_trait]
 pub trait Outbound: Send + Sync + 'static {
     /// Runs `action` with `args` (a CBOR array) on `target` and waits for its result (CBOR).
     ///
-    /// Only actors of namespace `from` can be reached, by whatever kind of target. Dropping the
+    /// `lineage` says on whose behalf; an instance does not know, and passes an empty one. Only actors of
+    /// namespace `from` can be reached, by whatever kind of target. Dropping the
     /// future does not stop an action that has begun.
     ///
     /// # Errors
@@ -19,6 +21,7 @@ pub trait Outbound: Send + Sync + 'static {
     async fn call(
         &self,
         from: &Namespace,
+        lineage: Lineage,
         target: Target,
         action: String,
         args: Bytes,

@@ -4,6 +4,7 @@
 //! destroyed is forgotten before its name can be used again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use greenroom_model::{ActorError, ActorId, ActorName, codes};
@@ -17,6 +18,8 @@ pub(crate) struct Directory {
     foundation: Foundation,
     by_name: Cache<ActorName, Arc<ActorRecord>>,
     by_id: Cache<ActorId, Arc<ActorRecord>>,
+    /// Counts what was forgotten, so that a look-up that was on its way meanwhile is not remembered.
+    forgotten: AtomicU64,
 }
 
 impl Directory {
@@ -25,6 +28,7 @@ impl Directory {
         Self {
             by_name: Cache::new(names_max),
             by_id: Cache::new(names_max),
+            forgotten: AtomicU64::new(0),
             foundation,
         }
     }
@@ -36,26 +40,28 @@ impl Directory {
         if let Some(actor) = self.by_name.get(name) {
             return Ok(Some(actor));
         }
+        let before = self.forgotten.load(Ordering::Acquire);
         let found = self
             .foundation
             .storage
             .resolve(name)
             .await
             .map_err(storage_error)?;
-        Ok(found.map(|actor| self.remember(actor)))
+        Ok(found.map(|actor| self.remember(actor, before)))
     }
 
     pub(crate) async fn find(&self, id: ActorId) -> Result<Option<Arc<ActorRecord>>, ActorError> {
         if let Some(actor) = self.by_id.get(&id) {
             return Ok(Some(actor));
         }
+        let before = self.forgotten.load(Ordering::Acquire);
         let found = self
             .foundation
             .storage
             .find(id)
             .await
             .map_err(storage_error)?;
-        Ok(found.map(|actor| self.remember(actor)))
+        Ok(found.map(|actor| self.remember(actor, before)))
     }
 
     /// The actor of this name, which is created unless there is one. Whether it is new comes with it.
@@ -70,6 +76,7 @@ impl Directory {
             input,
             created_at: self.foundation.clock.now(),
         };
+        let before = self.forgotten.load(Ordering::Acquire);
         let created = self
             .foundation
             .storage
@@ -77,20 +84,28 @@ impl Directory {
             .await
             .map_err(storage_error)?;
         let Created { actor, is_new } = created;
-        Ok((self.remember(actor), is_new))
+        Ok((self.remember(actor, before), is_new))
     }
 
     pub(crate) fn forget(&self, actor: &ActorRecord) {
+        // Counted first: whoever remembers it after this looks at the count again.
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
         self.by_id.remove(&actor.id);
         // Unless the name is another actor's by now.
         self.by_name
             .remove_if(&actor.name, |known| known.id == actor.id);
     }
 
-    fn remember(&self, actor: ActorRecord) -> Arc<ActorRecord> {
+    /// Remembers what was looked up when `before` had been forgotten.
+    fn remember(&self, actor: ActorRecord, before: u64) -> Arc<ActorRecord> {
         let actor = Arc::new(actor);
         self.by_name.insert(actor.name.clone(), actor.clone());
         self.by_id.insert(actor.id, actor.clone());
+        if self.forgotten.load(Ordering::Acquire) != before {
+            self.by_id.remove(&actor.id);
+            self.by_name
+                .remove_if(&actor.name, |known| known.id == actor.id);
+        }
         actor
     }
 }

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_actor::{CallError, Handle, Order, Parts};
 use greenroom_model::{
-    ActorError, ActorId, ActorName, ActorSpecifier, ActorType, Millis, Namespace, Outbound, Target,
-    codes,
+    ActorError, ActorId, ActorName, ActorSpecifier, ActorType, Lineage, Millis, Namespace,
+    Outbound, Target, codes,
 };
 use greenroom_storage::{ActorRecord, ListQuery};
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
@@ -19,14 +20,18 @@ use crate::activations::Activations;
 use crate::directory::{Directory, storage_error};
 use crate::registry::{Deployment, Registry, type_not_found};
 
+/// How often a destruction that comes too late for an activation's end is ordered again.
+const DESTROY_ATTEMPTS_MAX: usize = 3;
+
 /// The way to every actor.
 pub struct Router {
     foundation: Foundation,
     registry: Arc<Registry>,
     directory: Arc<Directory>,
     activations: Activations,
-    /// Deploys under way.
+    /// Deploys under way, one of which works while the others wait.
     tasks: TaskTracker,
+    deploys: Arc<Semaphore>,
 }
 
 /// What a call came to.
@@ -102,12 +107,14 @@ impl Router {
                 limits: foundation.limits.clone(),
             };
             let activations = Activations::new(directory.clone(), parts);
+            let deploys_max = foundation.limits.uploads_max;
             Self {
                 foundation,
                 registry,
                 directory,
                 activations,
                 tasks: TaskTracker::new(),
+                deploys: Arc::new(Semaphore::new(deploys_max)),
             }
         })
     }
@@ -122,6 +129,7 @@ impl Router {
     /// The action's own error, or why it could not run.
     pub async fn call(
         &self,
+        lineage: Lineage,
         target: Target,
         action: String,
         args: Bytes,
@@ -129,7 +137,9 @@ impl Router {
         for _ in 0..=self.foundation.limits.reentries_max {
             let actor = self.locate(&target).await?;
             let handle = self.activations.get_or_activate(&actor).await?;
-            let called = handle.call(action.clone(), args.clone()).await;
+            let called = handle
+                .call(lineage.clone(), action.clone(), args.clone())
+                .await;
             let specifier = || ActorSpecifier {
                 id: actor.id,
                 key: actor.name.key.clone(),
@@ -159,7 +169,7 @@ impl Router {
     }
 
     /// The actor that is meant, created if the target says so. Whether it is new comes with it. A new actor
-    /// starts at once, without being waited for.
+    /// begins to start at once (if there is a place for it in memory), which is not waited for.
     ///
     /// # Errors
     ///
@@ -277,10 +287,23 @@ impl Router {
     /// `actor.not_found`.
     pub async fn destroy(&self, id: ActorId) -> Result<(), ActorError> {
         let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
-        // An actor that cannot start, or whose code is gone, can be destroyed all the same.
-        if let Ok(handle) = self.activations.get_or_activate(&actor).await {
+        for _ in 0..DESTROY_ATTEMPTS_MAX {
+            // An actor that cannot start, or whose code is gone, can be destroyed all the same.
+            let Ok(handle) = self.activations.get_or_activate(&actor).await else {
+                break;
+            };
             handle.order(Order::Destroy);
             handle.ended().await;
+            // It may have been falling asleep already, or have crashed; then it is still there.
+            let found = self
+                .foundation
+                .storage
+                .find(id)
+                .await
+                .map_err(storage_error)?;
+            if found.is_none() {
+                return Ok(());
+            }
         }
         self.foundation
             .storage
@@ -288,6 +311,10 @@ impl Router {
             .await
             .map_err(storage_error)?;
         self.directory.forget(&actor);
+        // Whoever woke it in between can keep nothing any more, and has no business in memory either.
+        if let Some(handle) = self.activations.get(id) {
+            handle.order(Order::Sleep);
+        }
         Ok(())
     }
 
@@ -300,8 +327,13 @@ impl Router {
     ///
     /// Goes on to its end when the future is dropped: what the store has taken has to be switched over to.
     pub async fn deploy(self: &Arc<Self>, bytes: Bytes) -> Result<Deployment, ActorError> {
+        let place = self.deploys.clone().try_acquire_owned().map_err(|_| {
+            let text = "as many deploys are waiting as may; try again";
+            ActorError::new(codes::SERVICE_UNAVAILABLE, text)
+        })?;
         let router = self.clone();
         let deploying = self.tasks.spawn(async move {
+            let _place = place;
             let (deployment, changed) = router.registry.deploy(bytes).await?;
             router.activations.upgrade(&changed);
             Ok(deployment)
@@ -447,13 +479,14 @@ impl Outbound for Inside {
     async fn call(
         &self,
         from: &Namespace,
+        lineage: Lineage,
         target: Target,
         action: String,
         args: Bytes,
     ) -> Result<Bytes, ActorError> {
         let router = self.router()?;
         check_namespace(&router, from, &target).await?;
-        let answer = router.call(target, action, args).await;
+        let answer = router.call(lineage, target, action, args).await;
         answer
             .map(|answer| answer.output)
             .map_err(|failed| failed.error)

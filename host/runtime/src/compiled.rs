@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_model::{
     ActionDescription, ActorError, ActorId, ActorKey, ActorName, ActorType, ActorTypeDescription,
-    ActorTypeOptions, ComponentDescription, ComponentHash, Namespace, Outbound,
+    ActorTypeOptions, ComponentDescription, ComponentHash, Lineage, Namespace, Outbound,
     ParameterDescription, Target,
 };
 use sha2::{Digest, Sha256};
@@ -282,6 +282,7 @@ impl Outbound for Nowhere {
     async fn call(
         &self,
         _: &Namespace,
+        _: Lineage,
         _: Target,
         _: String,
         _: Bytes,

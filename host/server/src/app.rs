@@ -10,10 +10,10 @@ use http::{Method, Request};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::auth::Token;
+use crate::auth::{self, Token};
 use crate::reply::{self, Reply};
-use crate::route::{Route, route};
-use crate::{admin, cors, gateway};
+use crate::route::{AdminPath, Route, route};
+use crate::{admin, body, cors, gateway};
 
 /// The parts that the edge is made of.
 pub struct Setup {
@@ -106,6 +106,14 @@ impl App {
         cors::allow(&head.headers, reply)
     }
 
+    fn check_manager(&self, head: &Parts, path: &AdminPath<'_>) -> Result<(), ActorError> {
+        Token(self.token.as_deref()).check(&head.headers)?;
+        if self.token.is_none() && path.is_for_operators() {
+            auth::check_local(head)?;
+        }
+        Ok(())
+    }
+
     async fn dispatch(&self, head: &Parts, body: Incoming) -> Result<Reply, ActorError> {
         let path = head.uri.path();
         match route(path, &head.headers)? {
@@ -114,7 +122,10 @@ impl App {
             Route::Metadata => Ok(admin::status::metadata()),
             Route::Gateway(path) => gateway::answer(self, head, &path, body).await,
             Route::Admin(path) => {
-                Token(self.token.as_deref()).check(&head.headers)?;
+                if let Err(error) = self.check_manager(head, &path) {
+                    body::skip(body).await;
+                    return Err(error);
+                }
                 admin::answer(self, head, &path, body).await
             }
         }

@@ -32,15 +32,26 @@ pub(crate) async fn read(body: Incoming, bound: &Bound) -> Result<Bytes, ActorEr
         Err(ActorError::new(codes::REQUEST_TIMEOUT, text))
     });
     if read.is_err() {
-        // Most clients look for an answer only when they have sent all; with the connection closed before,
-        // they would see a broken pipe instead of the reason.
-        _ = timeout(DISCARD_WITHIN, discard(&mut body)).await;
+        discard(&mut body).await;
     }
     read
 }
 
+/// Reads a body that nobody wants, up to a bound.
+pub(crate) async fn skip(mut body: Incoming) {
+    discard(&mut body).await;
+}
+
 /// Reads on and throws away, up to a bound.
+///
+/// Most clients look for an answer only when they have sent all; with the connection closed before, they
+/// would see a broken pipe instead of the reason.
 async fn discard(body: &mut Incoming) {
+    // Enough is enough: what comes after it meets a closed connection.
+    _ = timeout(DISCARD_WITHIN, discard_all(body)).await;
+}
+
+async fn discard_all(body: &mut Incoming) {
     let mut left = DISCARD_BYTES_MAX;
     while let Some(Ok(frame)) = body.frame().await {
         let length = frame.data_ref().map_or(0, Bytes::len);

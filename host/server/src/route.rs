@@ -52,6 +52,13 @@ pub(crate) enum AdminPath<'a> {
     Component(&'a str),
 }
 
+impl AdminPath<'_> {
+    /// Whether it is for operators alone. The rest is what the stock client uses, also from web pages.
+    pub(crate) const fn is_for_operators(&self) -> bool {
+        !matches!(self, Self::Actors)
+    }
+}
+
 /// Matches a path. `headers` matter only for the form that names its actor there.
 ///
 /// # Errors

@@ -14,8 +14,8 @@ use crate::client::{Client, whole};
 
 /// Uploads components one after another; stops at the first that is refused.
 pub(super) async fn deploy(client: &Client, output: &Output, matches: &ArgMatches) -> Exit {
-    let files = matches.get_many::<String>("file").unwrap_or_default();
-    for file in files {
+    let mut files = matches.get_many::<String>("file").unwrap_or_default();
+    while let Some(file) = files.next() {
         let bytes = match std::fs::read(file) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) => return output.usage(&format!("cannot read {file}: {error}")),
@@ -30,7 +30,10 @@ pub(super) async fn deploy(client: &Client, output: &Output, matches: &ArgMatche
             Ok(deployed) => output.print(&deployed, || summary(&deployed)),
             Err(failure) => {
                 if !output.is_json {
-                    output.say(&format!("{file} was refused; nothing has changed"));
+                    output.say(&format!("{file} was not deployed, and has changed nothing"));
+                    for skipped in files {
+                        output.say(&format!("{skipped} was not tried"));
+                    }
                 }
                 return output.failed(&failure);
             }

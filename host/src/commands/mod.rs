@@ -100,11 +100,11 @@ impl Output {
             text()
         };
         // Nobody may be reading any more.
-        _ = writeln!(std::io::stdout().lock(), "{line}");
+        _ = writeln!(std::io::stdout().lock(), "{}", printable(&line));
     }
 
     fn say(&self, line: &str) {
-        _ = writeln!(std::io::stderr().lock(), "{line}");
+        _ = writeln!(std::io::stderr().lock(), "{}", printable(line));
     }
 
     fn usage(&self, problem: &str) -> Exit {
@@ -140,6 +140,14 @@ impl Output {
             }
         }
     }
+}
+
+/// What guests wrote goes to a terminal without anything that would command it.
+fn printable(text: &str) -> String {
+    let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars()
+        .map(|c| if is_plain(c) { c } else { '\u{fffd}' })
+        .collect()
 }
 
 /// Rows with their columns aligned.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use greenroom_model::{
-    ActorError, ActorId, ActorKey, ActorName, ActorType, Namespace, Outbound, Target, codes,
+    ActorError, ActorId, ActorKey, ActorName, ActorType, Lineage, Namespace, Outbound, Target,
+    codes,
 };
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -35,7 +36,13 @@ impl client::HostWithStore<Ctx> for HasSelf<Ctx> {
         };
         pass_barrier(store).await?;
         let output = outbound
-            .call(&identity.namespace, target, action, args)
+            .call(
+                &identity.namespace,
+                Lineage::default(),
+                target,
+                action,
+                args,
+            )
             .await;
         Ok(output.map(Vec::from).map_err(to_wit))
     }

@@ -1,12 +1,20 @@
-//! `BigInt`s in decimal, of any size. (Bodies are bounded, so that digits are, too.)
+//! `BigInt`s in decimal. Converting takes time with the square of the length, so that it is bounded.
 
 use greenroom_value::Value;
 use num_bigint::{BigInt, BigUint, Sign};
+
+/// Digits that are read.
+const DIGITS_MAX: usize = 10_000;
+/// Bytes of a magnitude that are written: about as many digits.
+pub(super) const MAGNITUDE_BYTES_MAX: usize = 4_160;
 
 /// The value that these digits stand for.
 pub(super) fn from_decimal(digits: &str) -> Option<Value> {
     if let Ok(number) = digits.parse() {
         return Some(Value::BigInt(number));
+    }
+    if digits.len() > DIGITS_MAX {
+        return None;
     }
     let number: BigInt = digits.parse().ok()?;
     let (tag, magnitude) = match number.sign() {
@@ -48,5 +56,6 @@ mod tests {
         }
         assert_eq!(from_decimal("-5"), Some(Value::BigInt(-5)));
         assert_eq!(from_decimal("5x"), None);
+        assert_eq!(from_decimal(&"9".repeat(DIGITS_MAX + 1)), None);
     }
 }

@@ -60,8 +60,9 @@ fn revive(mut items: Vec<Value>) -> Result<Value, String> {
         return Ok(Value::Array(vec![plain.into(), from_client(value, true)?]));
     }
     match (tag.as_str(), value) {
-        ("$BigInt", Value::Text(digits)) => bignum::from_decimal(&digits)
-            .ok_or_else(|| "a $BigInt has to be a decimal integer".to_owned()),
+        ("$BigInt", Value::Text(digits)) => bignum::from_decimal(&digits).ok_or_else(|| {
+            "a $BigInt has to be a decimal integer of at most 10,000 digits".to_owned()
+        }),
         ("$Uint8Array" | "$ArrayBuffer", Value::Text(base64)) => {
             let bytes = STANDARD
                 .decode(base64)

@@ -36,6 +36,22 @@ fn to_value(json: Json) -> Value {
     }
 }
 
+/// Whether a value has a number that is too large to be written in decimal.
+pub(super) fn has_huge_number(value: &Value) -> bool {
+    match value {
+        Value::Tagged(2 | 3, inner) => match &**inner {
+            Value::Bytes(magnitude) => magnitude.len() > bignum::MAGNITUDE_BYTES_MAX,
+            other => has_huge_number(other),
+        },
+        Value::Tagged(_, inner) => has_huge_number(inner),
+        Value::Array(items) => items.iter().any(has_huge_number),
+        Value::Map(pairs) => pairs
+            .iter()
+            .any(|(k, v)| has_huge_number(k) || has_huge_number(v)),
+        _ => false,
+    }
+}
+
 /// Writes a value that has been made ready for a client.
 pub(super) fn from_value(value: Value) -> Json {
     match value {

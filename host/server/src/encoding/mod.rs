@@ -105,6 +105,11 @@ pub(crate) fn decode_action(encoding: Encoding, body: &[u8]) -> Result<(Peer, By
 pub(crate) fn encode_output(peer: Peer, output: &[u8]) -> Result<Bytes, ActorError> {
     // Guests' output has been checked on its way in, so that this does not happen.
     let output = decode(output).map_err(|_| ActorError::internal())?;
+    if peer.encoding == Encoding::Json && json::has_huge_number(&output) {
+        let text = "the answer has a BigInt of over 10,000 digits, which JSON is not written with here; use \
+                    the encoding bare or cbor";
+        return Err(ActorError::new(codes::OUTGOING_TOO_LONG, text));
+    }
     let output = to_client(output, peer.reads_tag_arrays());
     Ok(match peer.encoding {
         Encoding::Json => {
@@ -127,10 +132,9 @@ pub(crate) fn encode_error(
     error: &ActorError,
     actor: Option<&ActorSpecifier>,
 ) -> Bytes {
-    let metadata = error
-        .metadata
-        .as_ref()
-        .and_then(|metadata| decode(metadata).ok());
+    let metadata = error.metadata.as_ref();
+    let metadata = metadata.and_then(|metadata| decode(metadata).ok());
+    let metadata = metadata.filter(|metadata| !json::has_huge_number(metadata));
     let metadata = metadata.map(|metadata| to_client(metadata, peer.reads_tag_arrays()));
     match peer.encoding {
         Encoding::Json => json::from_value(error_map(error, metadata, actor))

@@ -1,7 +1,7 @@
 //! `POST {gateway}/action/{name}`: one call, one answer.
 
 use bytes::Bytes;
-use greenroom_model::{ActorError, Target, codes};
+use greenroom_model::{ActorError, Lineage, Target, codes};
 use greenroom_placement::{Answer, Failed};
 use http::StatusCode;
 use http::request::Parts;
@@ -28,9 +28,16 @@ pub(super) async fn call(
     let body = body::read(body, &bound).await?;
     let (peer, args) = encoding::decode_action(encoding, &body)?;
     Ok(
-        match app.router.call(target, action.to_owned(), args).await {
+        match app
+            .router
+            .call(Lineage::default(), target, action.to_owned(), args)
+            .await
+        {
             Ok(answer) => answered(app, peer, &answer),
-            Err(Failed { error, actor }) => reply::actor_error(peer, &error, actor.as_ref()),
+            Err(Failed { error, actor }) => {
+                let error = fitting_error(error, app.limits.outgoing_bytes_max);
+                reply::actor_error(peer, &error, actor.as_ref())
+            }
         },
     )
 }
@@ -54,4 +61,15 @@ fn fitting(body: Bytes, bytes_max: usize) -> Result<Bytes, ActorError> {
     let bytes = body.len();
     let text = format!("the action's answer has {bytes} bytes; at most {bytes_max} are sent");
     Err(ActorError::new(codes::OUTGOING_TOO_LONG, text))
+}
+
+/// Errors are made by guests as well, and bounded like their answers.
+fn fitting_error(error: ActorError, bytes_max: usize) -> ActorError {
+    let metadata = error.metadata.as_ref().map_or(0, Bytes::len);
+    let bytes = error.group.len() + error.code.len() + error.message.len() + metadata;
+    if bytes <= bytes_max {
+        return error;
+    }
+    let text = format!("the action's error has {bytes} bytes; at most {bytes_max} are sent");
+    ActorError::new(codes::OUTGOING_TOO_LONG, text)
 }

@@ -169,9 +169,15 @@ impl Actors for Sqlite {
             .await
     }
 
+    /// Waits for room, unlike the others: an actor has at most one commit under way, and refusing it would
+    /// cost the activation.
     async fn commit(&self, commit: Commit) -> Result<()> {
-        self.write(|reply| writer::Command::Commit(commit, reply))
-            .await
+        let (reply, answer) = oneshot::channel();
+        let ended = || Error::Engine(anyhow::anyhow!("the store's thread has ended"));
+        let writer = self.writer.as_ref().ok_or_else(ended)?;
+        let sent = writer.send(writer::Command::Commit(commit, reply)).await;
+        sent.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
     async fn destroy(&self, actor: ActorRow) -> Result<bool> {

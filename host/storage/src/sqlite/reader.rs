@@ -1,7 +1,7 @@
 //! The thread that looks things up. It sees every transaction that the writer has finished.
 
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName};
+use greenroom_model::{ActorId, ActorName, ActorType, ComponentHash, ComponentName, Namespace};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::mpsc;
 
@@ -74,17 +74,21 @@ fn find(connection: &Connection, id: ActorId) -> rusqlite::Result<Option<ActorRe
 }
 
 fn list(connection: &Connection, query: &ListQuery) -> rusqlite::Result<Page> {
-    let sql = format!(
-        "SELECT {ACTOR_COLUMNS} FROM actors
-         WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR type = ?2) AND id > ?3
-         ORDER BY id LIMIT ?4"
-    );
+    let namespace = query.namespace.as_ref().map(Namespace::as_str);
+    let actor_type = query.actor_type.as_ref().map(ActorType::as_str);
+    // One statement for each case, so that each can use an index.
+    let filter = match (namespace, actor_type) {
+        (Some(_), Some(_)) => "namespace = ?1 AND type = ?2 AND",
+        (Some(_), None) => "namespace = ?1 AND ?2 IS NULL AND",
+        (None, Some(_)) => "?1 IS NULL AND type = ?2 AND",
+        (None, None) => "?1 IS NULL AND ?2 IS NULL AND",
+    };
+    let sql =
+        format!("SELECT {ACTOR_COLUMNS} FROM actors WHERE {filter} id > ?3 ORDER BY id LIMIT ?4");
     let after = query.after.map_or([0; 16], |id| id.as_u128().to_be_bytes());
     // One more than wanted tells whether there is more.
     let limit = i64::try_from(query.count_max).unwrap_or(i64::MAX - 1) + 1;
     let mut statement = connection.prepare_cached(&sql)?;
-    let namespace = query.namespace.as_ref().map(|name| name.as_str());
-    let actor_type = query.actor_type.as_ref().map(|name| name.as_str());
     let rows = statement.query_map(params![namespace, actor_type, after, limit], actor)?;
     let mut actors: Vec<ActorRecord> = rows.collect::<rusqlite::Result<_>>()?;
     let has_more = actors.len() > query.count_max;

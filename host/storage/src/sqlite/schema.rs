@@ -17,6 +17,8 @@ CREATE TABLE actors (
     UNIQUE (namespace, type, key)
 ) STRICT;
 
+CREATE INDEX actors_of_a_type ON actors (namespace, type, id);
+
 CREATE TABLE actor_data (
     row        INTEGER PRIMARY KEY,
     generation INTEGER NOT NULL,

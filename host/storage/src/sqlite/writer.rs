@@ -54,7 +54,7 @@ impl Command {
 
 /// A command that has been carried out inside the transaction, waiting for its end.
 enum Done {
-    Create(Reply<Created>, Created),
+    Create(Reply<Created>, Result<Created>),
     Open(Reply<Opened>, Result<Opened>),
     Commit(Reply<()>, Result<()>),
     Destroy(Reply<bool>, bool),
@@ -64,7 +64,7 @@ enum Done {
 impl Done {
     fn answer(self) {
         match self {
-            Self::Create(reply, created) => _ = reply.send(Ok(created)),
+            Self::Create(reply, created) => _ = reply.send(created),
             Self::Open(reply, opened) => _ = reply.send(opened),
             Self::Commit(reply, committed) => _ = reply.send(committed),
             Self::Destroy(reply, destroyed) => _ = reply.send(Ok(destroyed)),
@@ -126,7 +126,7 @@ fn write(
 
 /// What a command came to, before it is joined with whom to tell.
 enum Outcome {
-    Created(Created),
+    Created(Result<Created>),
     Opened(Result<Opened>),
     Committed(Result<()>),
     Destroyed(bool),
@@ -148,12 +148,24 @@ impl Outcome {
 
 fn carry_out(connection: &Connection, command: &Command) -> rusqlite::Result<Outcome> {
     Ok(match command {
-        Command::Create(new, _) => Outcome::Created(create(connection, new)?),
+        Command::Create(new, _) => Outcome::Created(own(create(connection, new))?),
         Command::Open(actor, _) => Outcome::Opened(open(connection, *actor)?),
         Command::Commit(new, _) => Outcome::Committed(commit(connection, new)?),
         Command::Destroy(actor, _) => Outcome::Destroyed(destroy(connection, *actor)?),
-        Command::PutRevision(new, _) => Outcome::Put(put_revision(connection, new)?),
+        Command::PutRevision(new, _) => {
+            Outcome::Put(own(put_revision(connection, new))?.and_then(|put| put))
+        }
     })
+}
+
+/// A stored row that does not parse is the fault of the command that meets it, not of its neighbours in the
+/// transaction. (Both commands look before they write, so that nothing is half done.)
+fn own<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Result<T>> {
+    match result {
+        Ok(done) => Ok(Ok(done)),
+        Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => Ok(Err(Error::engine(error))),
+        Err(error) => Err(error),
+    }
 }
 
 fn create(connection: &Connection, new: &NewActor) -> rusqlite::Result<Created> {

@@ -1,0 +1,154 @@
+//! How an activation comes to its end in order: what was begun finishes, the guest is told, what is left is kept,
+//! all within the grace.
+//!
+//! A turn may wait for another actor that calls back. Such a *callback* still gets in, by its lineage, or the
+//! two would wait for each other until the grace is over. Other calls do not: an upgrade leaves them for
+//! the next instance, and in every other case they go back to the router, which enters them again when
+//! the activation has ended.
+
+use futures::future::FutureExt;
+use futures::stream::StreamExt;
+use greenroom_model::ActorTypeOptions;
+use greenroom_runtime::{Guest, StopReason};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::activation::{Activation, End, Entry, Event, Running, enter, next_kept};
+use crate::handle::{Call, hand_back};
+use crate::orders::Order;
+
+/// How far a stop lets turns go.
+#[derive(Clone, Copy)]
+enum Until {
+    /// Until nobody waits for an answer; turns that are overdue do not count.
+    Answered,
+    /// Until the guest has returned from its stop hook as well.
+    Stopped,
+}
+
+impl Activation<'_> {
+    /// Stops; the end is what was ordered, unless something goes wrong.
+    pub(crate) async fn stop<'g>(
+        &mut self,
+        guest: &'g Guest<'_>,
+        mut running: Running<'g>,
+        order: Order,
+    ) -> End
+    where
+        Self: 'g,
+    {
+        let options = &self.active.description.options;
+        let grace = ActorTypeOptions::or_default(options.stop_grace_ms, self.limits.stop_grace);
+        let grace_over = Instant::now() + grace;
+        // The hard end, for a guest that computes or does not return.
+        self.turns.end_by(Some(grace_over + grace));
+        if order != Order::Upgrade {
+            // Who called before the order is answered.
+            while let Some(call) = self
+                .left
+                .pop_front()
+                .or_else(|| self.mailbox.try_recv().ok())
+            {
+                self.admit(guest, &mut running, call);
+            }
+        }
+        let mut draining = Draining {
+            order,
+            grace_over,
+            until: Until::Answered,
+        };
+        if let Some(end) = self.drain(guest, &mut running, &draining).await {
+            return end;
+        }
+        let reason = match order {
+            Order::Upgrade => StopReason::Upgrade,
+            Order::Sleep => StopReason::Sleep,
+            Order::Destroy => StopReason::Destroy,
+        };
+        running.push(enter(guest, self.identity, Entry::Stop(reason)).boxed());
+        draining.until = Until::Stopped;
+        if let Some(end) = self.drain(guest, &mut running, &draining).await {
+            return end;
+        }
+        if order != Order::Upgrade {
+            self.mailbox.close();
+            while let Ok(call) = self.mailbox.try_recv() {
+                hand_back(call);
+            }
+        }
+        End::from(order)
+    }
+
+    /// Handles what happens until `running` is as far as wanted and everything is kept, or the grace is over.
+    async fn drain<'g>(
+        &mut self,
+        guest: &'g Guest<'_>,
+        running: &mut Running<'g>,
+        draining: &Draining,
+    ) -> Option<End>
+    where
+        Self: 'g,
+    {
+        let mut is_in_grace = true;
+        loop {
+            let is_waited_for = match draining.until {
+                Until::Answered => self.turns.has_callers(),
+                Until::Stopped => !self.is_stopped || self.turns.has_callers(),
+            };
+            let is_running = is_in_grace && is_waited_for && !running.is_empty();
+            if !is_running && self.commit.is_none() && !self.is_touched {
+                return None;
+            }
+            let can_leave = self.left.len() < self.limits.mailbox_calls_max;
+            let event = tokio::select! {
+                biased;
+                Some((work, output)) = running.next() => Event::Ended(work, output),
+                kept = next_kept(&mut self.commit) => Event::Committed(kept),
+                Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
+                Some(call) = self.mailbox.recv(), if is_running && can_leave => Event::Called(call),
+                () = std::future::ready(()), if self.can_settle() => Event::Settle,
+                () = tokio::time::sleep_until(draining.grace_over), if is_running => Event::GraceOver,
+            };
+            match event {
+                Event::Called(call) if call.lineage.has(self.identity.id) => {
+                    self.admit(guest, running, call);
+                }
+                Event::Called(call) if draining.order == Order::Upgrade => {
+                    self.left.push_back(call);
+                }
+                Event::Called(call) => hand_back(call),
+                Event::GraceOver => {
+                    // What is left is cut off; what it has changed so far is kept.
+                    is_in_grace = false;
+                    self.is_touched = true;
+                    warn!(actor_id = %self.identity.id, turns = running.len(), "turns are cut off");
+                    running.clear();
+                }
+                other => {
+                    if let Some(end) = self.handle(guest, other).await {
+                        return Some(end);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a call in, if there is room for another turn.
+    fn admit<'g>(&self, guest: &'g Guest<'_>, running: &mut Running<'g>, call: Call)
+    where
+        Self: 'g,
+    {
+        if running.len() >= self.limits.turns_max {
+            hand_back(call);
+        } else if let Some(entry) = self.begin(call) {
+            running.push(enter(guest, self.identity, entry).boxed());
+        }
+    }
+}
+
+/// What is being drained for.
+struct Draining {
+    order: Order,
+    grace_over: Instant,
+    until: Until,
+}
