@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).expect("hexadecimal digits are ASCII");
+        u8::from_str_radix(pair, 16).expect("two hexadecimal digits")
+    };
+    digits.chunks(2).map(byte).collect()
 }
 
 #[test]

@@ -243,11 +243,17 @@ impl Life {
                 }
             }
         };
-        drop(instance);
         let end = match outcome {
             Ok(end) => end,
-            Err(crash) => activation.crashed(&crash),
+            Err(crash) => {
+                let output = instance.last_output();
+                if !output.is_empty() {
+                    warn!(actor_id = %self.actor.id, output, "what it wrote last");
+                }
+                activation.crashed(&crash)
+            }
         };
+        drop(instance);
         activation.finish(&end).await;
         end
     }

@@ -6,6 +6,8 @@
 
 mod activations;
 mod directory;
+mod info;
+mod inside;
 mod registry;
 mod router;
 
@@ -15,8 +17,9 @@ use greenroom_model::{Clock, Limits};
 use greenroom_runtime::Engine;
 use greenroom_storage::Storage;
 
+pub use info::{ActorInfo, ActorPage, Duplicate, ListFilter};
 pub use registry::{Deployment, Registry, RevisionInfo};
-pub use router::{ActorInfo, ActorPage, Answer, Duplicate, Failed, ListFilter, Router};
+pub use router::{Answer, Failed, Router};
 
 /// What placement is built from.
 #[derive(Clone)]

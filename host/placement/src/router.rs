@@ -2,13 +2,9 @@
 
 use std::sync::{Arc, Weak};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_actor::{CallError, Handle, Order, Parts};
-use greenroom_model::{
-    ActorError, ActorId, ActorName, ActorSpecifier, ActorType, Lineage, Millis, Namespace,
-    Outbound, Target, codes,
-};
+use greenroom_model::{ActorError, ActorId, ActorName, ActorSpecifier, Lineage, Target, codes};
 use greenroom_storage::{ActorRecord, ListQuery};
 
 use tokio::sync::Semaphore;
@@ -18,6 +14,8 @@ use tracing::error;
 use crate::Foundation;
 use crate::activations::Activations;
 use crate::directory::{Directory, storage_error};
+use crate::info::{ActorInfo, ActorPage, Duplicate, ListFilter};
+use crate::inside::Inside;
 use crate::registry::{Deployment, Registry, type_not_found};
 
 /// How often a destruction that comes too late for an activation's end is ordered again.
@@ -56,41 +54,6 @@ impl From<ActorError> for Failed {
     fn from(error: ActorError) -> Self {
         Self { error, actor: None }
     }
-}
-
-/// An actor, as operators see it.
-#[derive(Debug, Clone)]
-pub struct ActorInfo {
-    /// Its id.
-    pub id: ActorId,
-    /// Its name.
-    pub name: ActorName,
-    /// When it was created.
-    pub created_at: Millis,
-    /// Whether it is in memory.
-    pub is_awake: bool,
-}
-
-/// Which actors a listing is to show.
-#[derive(Debug, Clone, Default)]
-pub struct ListFilter {
-    /// Only of this namespace.
-    pub namespace: Option<Namespace>,
-    /// Only of this type.
-    pub actor_type: Option<ActorType>,
-    /// Only those after this one.
-    pub after: Option<ActorId>,
-    /// At most so many, and at most what the limits allow.
-    pub count_max: Option<usize>,
-}
-
-/// One page of a listing.
-#[derive(Debug, Clone)]
-pub struct ActorPage {
-    /// The actors, oldest first.
-    pub actors: Vec<ActorInfo>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<ActorId>,
 }
 
 impl Router {
@@ -416,25 +379,7 @@ fn is_serving(handle: &Handle) -> bool {
     !handle.is_closed()
 }
 
-/// Why an actor was not created.
-#[derive(Debug)]
-pub struct Duplicate {
-    /// What the caller may know.
-    pub error: ActorError,
-    /// The actor that has the name already, if that is the reason.
-    pub existing: Option<ActorId>,
-}
-
-impl Duplicate {
-    fn not(error: ActorError) -> Box<Self> {
-        Box::new(Self {
-            error,
-            existing: None,
-        })
-    }
-}
-
-fn not_found() -> ActorError {
+pub(crate) fn not_found() -> ActorError {
     ActorError::new(
         codes::NOT_FOUND,
         "The actor does not exist or was destroyed.",
@@ -446,62 +391,4 @@ fn overloaded(mailbox_calls_max: usize) -> ActorError {
         "the actor has {mailbox_calls_max} calls waiting, as many as it may; try again later"
     );
     ActorError::new(codes::OVERLOADED, text)
-}
-
-/// The router, as guests inside reach it. Weak, because the router holds the guests.
-struct Inside(Weak<Router>);
-
-impl Inside {
-    fn router(&self) -> Result<Arc<Router>, ActorError> {
-        self.0.upgrade().ok_or_else(crate::activations::closing)
-    }
-}
-
-/// An id is a way past names, but not out of the namespace.
-async fn check_namespace(
-    router: &Router,
-    from: &Namespace,
-    target: &Target,
-) -> Result<(), ActorError> {
-    let Target::Id(id) = target else {
-        return Ok(());
-    };
-    let actor = router.directory.find(*id).await?.ok_or_else(not_found)?;
-    if actor.name.namespace == *from {
-        Ok(())
-    } else {
-        Err(not_found())
-    }
-}
-
-#[async_trait]
-impl Outbound for Inside {
-    async fn call(
-        &self,
-        from: &Namespace,
-        lineage: Lineage,
-        target: Target,
-        action: String,
-        args: Bytes,
-    ) -> Result<Bytes, ActorError> {
-        let router = self.router()?;
-        check_namespace(&router, from, &target).await?;
-        let answer = router.call(lineage, target, action, args).await;
-        answer
-            .map(|answer| answer.output)
-            .map_err(|failed| failed.error)
-    }
-
-    async fn create(&self, name: ActorName, input: Option<Bytes>) -> Result<ActorId, ActorError> {
-        let created = self.router()?.create(&name, input).await;
-        created
-            .map(|actor| actor.id)
-            .map_err(|duplicate| duplicate.error)
-    }
-
-    async fn resolve(&self, from: &Namespace, target: Target) -> Result<ActorId, ActorError> {
-        let router = self.router()?;
-        check_namespace(&router, from, &target).await?;
-        Ok(router.get_or_create(&target).await?.0.id)
-    }
 }

@@ -19,6 +19,7 @@ pub(crate) struct Ctx {
     pub(crate) memory: MemoryBound,
     pub(crate) burst: Burst,
     pub(crate) log: Log,
+    pub(crate) output: Output,
     pub(crate) outbound: Arc<dyn Outbound>,
     pub(crate) barriers: mpsc::Sender<Barrier>,
     pub(crate) identity: Arc<crate::Identity>,
@@ -30,7 +31,7 @@ impl Ctx {
         let output = Output::new(log.clone(), limits.guest_output_bytes_max);
         let wasi = WasiCtx::builder()
             .stdout(output.clone())
-            .stderr(output)
+            .stderr(output.clone())
             .build();
         Self {
             wasi,
@@ -41,6 +42,7 @@ impl Ctx {
             },
             burst: Burst::new(limits),
             log,
+            output,
             outbound: setup.outbound,
             barriers,
             identity: setup.identity,

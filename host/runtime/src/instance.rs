@@ -64,6 +64,12 @@ impl Instance {
         Ok((Self { store, actor }, arriving))
     }
 
+    /// The last that the guest wrote to its standard streams: after a crash, usually why.
+    #[must_use]
+    pub fn last_output(&self) -> String {
+        self.store.data().output.last()
+    }
+
     /// Drives the instance for as long as `serve` runs.
     ///
     /// Calls that are suspended when it ends stay suspended. Not to be dropped while the guest computes,

@@ -1,8 +1,9 @@
 //! What guests write: log lines, standard output and standard error.
 //!
 //! All of it goes to the host's log, with the actor's name and within a rate. A panic's message comes
-//! by standard error, just before the trap.
+//! by standard error, just before the trap; the last bytes are kept for the crash report.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -112,26 +113,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone)]
 pub(crate) struct Output {
     log: Log,
-    unfinished: Arc<Mutex<Vec<u8>>>,
-    line_bytes_max: usize,
+    written: Arc<Mutex<Written>>,
+    kept_bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Written {
+    /// The line that has no end yet.
+    unfinished: Vec<u8>,
+    /// The last bytes, for a crash report.
+    last: VecDeque<u8>,
 }
 
 impl Output {
-    pub(crate) fn new(log: Log, line_bytes_max: usize) -> Self {
+    pub(crate) fn new(log: Log, kept_bytes_max: usize) -> Self {
         Self {
             log,
-            unfinished: Arc::default(),
-            line_bytes_max,
+            written: Arc::default(),
+            kept_bytes_max,
         }
     }
 
+    /// The last that was written, for a crash report.
+    pub(crate) fn last(&self) -> String {
+        let mut written = lock(&self.written);
+        String::from_utf8_lossy(written.last.make_contiguous()).into_owned()
+    }
+
     fn take(&self, bytes: &[u8]) {
-        let mut unfinished = lock(&self.unfinished);
+        let mut written = lock(&self.written);
+        let kept = &bytes[bytes.len().saturating_sub(self.kept_bytes_max)..];
+        written.last.extend(kept);
+        let excess = written.last.len().saturating_sub(self.kept_bytes_max);
+        written.last.drain(..excess);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let room = self.line_bytes_max.saturating_sub(unfinished.len());
+            let unfinished = &mut written.unfinished;
+            let room = LINE_BYTES_MAX.saturating_sub(unfinished.len());
             unfinished.extend_from_slice(&part[..part.len().min(room)]);
-            if part.ends_with(b"\n") || unfinished.len() >= self.line_bytes_max {
-                let line = std::mem::take(&mut *unfinished);
+            if part.ends_with(b"\n") || unfinished.len() >= LINE_BYTES_MAX {
+                let line = std::mem::take(unfinished);
                 let line = String::from_utf8_lossy(&line);
                 self.log.write(Level::Info, "output", line.trim_end());
             }

@@ -1,6 +1,6 @@
 //! The network edge: HTTP ends here.
 //!
-//! A request comes in by `listener.rs`, is matched to a [`route::Route`] and read within its bounds; from
+//! A request comes in by `listener.rs`, is matched to a route (`route.rs`) and read within its bounds; from
 //! there on nobody knows about HTTP. `gateway/` is for the clients of actors and speaks the protocol of
 //! the stock client (`docs/protocol.md`); `admin/` is for operators. What of an error a stranger sees is
 //! decided in `reply.rs` alone.

@@ -87,8 +87,10 @@ impl Done {
 pub(super) fn run(mut connection: Connection, mut commands: mpsc::Receiver<Command>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut done = Vec::with_capacity(BATCH_MAX);
+    // As the connection was opened.
+    let mut flushes = true;
     while commands.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-        match write(&mut connection, &mut batch, &mut done) {
+        match write(&mut connection, &mut batch, &mut done, &mut flushes) {
             Ok(()) => done.drain(..).for_each(Done::answer),
             Err(failed) => {
                 error!(error = %failed, commands = batch.len() + done.len(), "a transaction failed");
@@ -100,15 +102,20 @@ pub(super) fn run(mut connection: Connection, mut commands: mpsc::Receiver<Comma
     }
 }
 
-/// Moves commands from `batch` to `done`; on error, all of both have had no effect.
+/// Moves commands from `batch` to `done`; on error, all of both have had no effect. `flushes` is how the
+/// connection commits at present.
 fn write(
     connection: &mut Connection,
     batch: &mut Vec<Command>,
     done: &mut Vec<Done>,
+    flushes: &mut bool,
 ) -> rusqlite::Result<()> {
     let needs_flush = batch.iter().any(Command::needs_flush);
-    let synchronous = if needs_flush { "FULL" } else { "NORMAL" };
-    connection.pragma_update(None, "synchronous", synchronous)?;
+    if needs_flush != *flushes {
+        let synchronous = if needs_flush { "FULL" } else { "NORMAL" };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        *flushes = needs_flush;
+    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // First come, first served; popping from the end is what leaves the rest in place on failure.
     batch.reverse();
