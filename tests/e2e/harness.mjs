@@ -100,6 +100,11 @@ class Host {
     Object.assign(this, { components, flags, token, keepAlive });
   }
 
+  /** Where its data lives. */
+  get data() {
+    return path.join(this.#folder, 'data');
+  }
+
   get pid() {
     return this.#child.pid;
   }

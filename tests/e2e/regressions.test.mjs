@@ -1,7 +1,9 @@
 // What has gone wrong once, each named for it.
 
 import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import path from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { failsWith, guestBytes, inParallel, range, startHost, until, useHost } from './harness.mjs';
@@ -119,4 +121,31 @@ test('a web page of another site may call actors, but not deploy in development 
   assert.equal(deployed.json().code, 'forbidden');
   const created = await host.request('PUT', '/actors?namespace=default', { headers, body: { name: 'echoer', key: 'a' } });
   assert.equal(created.status, 200);
+});
+
+test('a damaged or missing compiled component is compiled again', async (t) => {
+  const host = await startHost(t, { components: ['bench'] });
+  assert.equal(await host.call('bench', ['a'], 'increment', 1), 1);
+  const cache = path.join(host.data, 'cache');
+  const compiled = async () => (await readdir(cache)).filter((name) => name.endsWith('.cwasm'));
+  const [name] = await compiled();
+  const whole = await readFile(path.join(cache, name));
+
+  await host.kill();
+  const damaged = Buffer.from(whole);
+  damaged.fill(0xa5, damaged.length / 2, damaged.length / 2 + 64);
+  await writeFile(path.join(cache, name), damaged);
+  await host.startAgain();
+  assert.equal(await host.call('bench', ['a'], 'increment', 1), 2);
+  assert.deepEqual(await readFile(path.join(cache, name)), whole);
+
+  // Another wasmtime looks for another name: what the old one left is of no use, and goes.
+  await host.kill();
+  const ofAnotherEngine = name.replace(/-[0-9a-f]{16}\.cwasm$/, '-0123456789abcdef.cwasm');
+  assert.notEqual(ofAnotherEngine, name);
+  await writeFile(path.join(cache, ofAnotherEngine), damaged);
+  await writeFile(path.join(cache, name), '');
+  await host.startAgain();
+  assert.equal(await host.call('bench', ['a'], 'increment', 1), 3);
+  assert.deepEqual(await compiled(), [name]);
 });

@@ -100,6 +100,7 @@ impl Activation<'_> {
                 return None;
             }
             let can_leave = self.left.len() < self.limits.mailbox_calls_max;
+            let has_room = running.len() < self.limits.turns_max;
             let event = tokio::select! {
                 biased;
                 Some((work, output)) = running.next() => Event::Ended(work, output),
@@ -110,10 +111,11 @@ impl Activation<'_> {
                 () = tokio::time::sleep_until(draining.grace_over), if is_running => Event::GraceOver,
             };
             match event {
-                Event::Called(call) if call.lineage.has(self.identity.id) => {
+                Event::Called(call) if has_room && call.lineage.has(self.identity.id) => {
                     self.admit(guest, running, call);
                 }
                 Event::Called(call) if draining.order == Order::Upgrade => {
+                    // Never handed back: who is, waits for the end of the activation, and this one goes on.
                     self.left.push_back(call);
                 }
                 Event::Called(call) => hand_back(call),
@@ -133,7 +135,8 @@ impl Activation<'_> {
         }
     }
 
-    /// Lets a call in, if there is room for another turn.
+    /// Lets a call in, if there is room for another turn. Without room it is handed back, which is only for
+    /// activations that end.
     fn admit<'g>(&self, guest: &'g Guest<'_>, running: &mut Running<'g>, call: Call)
     where
         Self: 'g,
