@@ -1,10 +1,13 @@
 //! Arguments in, results out.
 
-use greenroom_value::{from_slice, split_array, to_vec};
+use greenroom_value::{Value, from_slice, split_array, to_vec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::component::Actor;
+use crate::conn::Conn;
 use crate::error::{Error, Result, UserError};
+use crate::http::Response;
 
 /// What JavaScript calls `undefined`.
 const NOTHING: &[u8] = &[0xf7];
@@ -84,4 +87,46 @@ pub fn encode<T: Serialize>(result: &T) -> Result<Vec<u8>> {
 #[must_use]
 pub fn nothing() -> Vec<u8> {
     NOTHING.to_vec()
+}
+
+/// The connection of a call, for functions that need one.
+///
+/// # Errors
+///
+/// An internal error if the call has none.
+pub fn required<A: Actor>(conn: Option<Conn<A>>) -> Result<Conn<A>> {
+    conn.ok_or_else(|| Error::internal("this call has no connection"))
+}
+
+/// Any value of an action's result, for the hook before the response.
+///
+/// # Errors
+///
+/// An internal error if it is no value.
+pub fn to_value(output: &[u8]) -> Result<Value> {
+    Ok(from_slice(output)?)
+}
+
+/// What a handler of raw requests may give.
+pub trait Answer {
+    /// The response, if there is one.
+    fn into_answer(self) -> Option<Response>;
+}
+
+impl Answer for Response {
+    fn into_answer(self) -> Option<Response> {
+        Some(self)
+    }
+}
+
+impl Answer for Option<Response> {
+    fn into_answer(self) -> Option<Response> {
+        self
+    }
+}
+
+impl Answer for () {
+    fn into_answer(self) -> Option<Response> {
+        None
+    }
 }

@@ -32,6 +32,13 @@ impl UserError {
         }
     }
 
+    /// An error that says that the caller may not do that (`auth.forbidden`, HTTP status 403).
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(message)
+            .with_group("auth")
+            .with_code("forbidden")
+    }
+
     /// With a code of its own, for programs.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {

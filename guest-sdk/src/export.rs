@@ -5,11 +5,18 @@ use std::rc::Rc;
 
 use crate::bindings::exports::greenroom::actor::description::ComponentDescription;
 use crate::bindings::exports::greenroom::actor::lifecycle::StopReason as WitStopReason;
-use crate::bindings::exports::greenroom::actor::state::StateSnapshot;
-use crate::bindings::exports::greenroom::actor::{actions, description, lifecycle, state};
-use crate::bindings::greenroom::actor::types::{Failure, Identity};
+use crate::bindings::exports::greenroom::actor::state::{Saved, StateSnapshot};
+use crate::bindings::exports::greenroom::actor::{
+    actions, connections, description, lifecycle, raw, state,
+};
+use crate::bindings::greenroom::actor::types::{
+    Connection, Failure, Identity, RestoredConnection, WebsocketMessage,
+};
+use crate::bindings::wasi::http::types::{Request as WasiRequest, Response as WasiResponse};
 use crate::component::{Body, Entry, Registered, StopReason};
 use crate::error::{Error, UserError};
+use crate::http::{Request, Response};
+use crate::websocket::{Close, Message};
 
 thread_local! {
     /// The actor that this instance is, from its create or wake on.
@@ -58,9 +65,13 @@ impl<T: Registered> lifecycle::Guest for T {
             .map_err(Error::into_wit)
     }
 
-    async fn wake(self_: Identity, state: Option<Vec<u8>>) -> Result<(), Failure> {
+    async fn wake(
+        self_: Identity,
+        state: Option<Vec<u8>>,
+        connections: Vec<RestoredConnection>,
+    ) -> Result<(), Failure> {
         embody(T::entries(), self_)?
-            .wake(state)
+            .wake(state, connections)
             .await
             .map_err(Error::into_wit)
     }
@@ -76,8 +87,12 @@ impl<T: Registered> lifecycle::Guest for T {
 }
 
 impl<T: Registered> actions::Guest for T {
-    async fn call(action: String, args: Vec<u8>) -> Result<Vec<u8>, Failure> {
-        match body()?.call(&action, args) {
+    async fn call(
+        caller: Option<String>,
+        action: String,
+        args: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        match body()?.call(caller, &action, args) {
             Some(called) => called.await.map_err(Error::into_wit),
             None => {
                 let text = format!("there is no action {action:?}");
@@ -90,9 +105,79 @@ impl<T: Registered> actions::Guest for T {
     }
 }
 
+impl<T: Registered> connections::Guest for T {
+    async fn connect(connection: Connection) -> Result<(), Failure> {
+        body()?.connect(connection).await.map_err(Error::into_wit)
+    }
+
+    async fn disconnect(connection: String) -> Result<(), Failure> {
+        body()?
+            .disconnect(connection)
+            .await
+            .map_err(Error::into_wit)
+    }
+
+    async fn may_subscribe(connection: String, event: String) -> Result<bool, Failure> {
+        body()?
+            .may_subscribe(connection, event)
+            .await
+            .map_err(Error::into_wit)
+    }
+}
+
+impl<T: Registered> raw::Guest for T {
+    async fn on_request(
+        connection: String,
+        request: WasiRequest,
+    ) -> Result<Option<WasiResponse>, Failure> {
+        let answered = body()?.request(connection, Request::new(request)).await;
+        let response = answered.map_err(Error::into_wit)?;
+        let response = response.map(Response::into_wasi).transpose();
+        response.map_err(Error::into_wit)
+    }
+
+    async fn on_websocket(connection: String) -> Result<(), Failure> {
+        body()?
+            .websocket(connection)
+            .await
+            .map_err(Error::into_wit)
+    }
+
+    async fn on_message(
+        connection: String,
+        message: WebsocketMessage,
+        index: u32,
+    ) -> Result<(), Failure> {
+        let message = Message::new(message, index);
+        body()?
+            .message(connection, message)
+            .await
+            .map_err(Error::into_wit)
+    }
+
+    async fn on_close(connection: String, code: u16, reason: String) -> Result<(), Failure> {
+        let close = Close { code, reason };
+        body()?
+            .close(connection, close)
+            .await
+            .map_err(Error::into_wit)
+    }
+}
+
 impl<T: Registered> state::Guest for T {
-    fn snapshot() -> StateSnapshot {
-        let changed = body().ok().and_then(|body| body.snapshot());
-        changed.map_or(StateSnapshot::Unchanged, StateSnapshot::Changed)
+    fn snapshot() -> Saved {
+        let Ok(body) = body() else {
+            return Saved {
+                state: StateSnapshot::Unchanged,
+                connections: Vec::new(),
+            };
+        };
+        let saved = body.saved();
+        Saved {
+            state: saved
+                .state
+                .map_or(StateSnapshot::Unchanged, StateSnapshot::Changed),
+            connections: saved.conns,
+        }
     }
 }

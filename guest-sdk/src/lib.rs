@@ -153,14 +153,22 @@
 pub mod bindings;
 pub mod client;
 mod component;
+mod conn;
 mod context;
 mod decode;
 mod error;
+mod events;
 mod export;
+mod http;
 pub mod log;
 pub mod time;
+mod websocket;
 
 pub use component::{Actor, Description, Future, StopReason};
+pub use conn::{Conn, ConnKind, Connecting, OpeningRequest};
+pub use events::{Event, Named};
+pub use http::{Body, Request, Response};
+pub use websocket::{Close, Message, MessageData};
 pub use context::{Context, Env};
 pub use error::{Error, Result, UserError};
 pub use greenroom_macros::{actor, handle};
@@ -174,7 +182,9 @@ pub mod prelude {
 
     pub use crate::client::CallError;
     pub use crate::{
-        Context, Env, Error, Result, StopReason, UserError, Value, actor, client, handle, log, time,
+        Body, Close, Conn, ConnKind, Connecting, Context, Env, Error, Event, Message, MessageData,
+        OpeningRequest, Request, Response, Result, StopReason, UserError, Value, actor, client,
+        handle, log, time,
     };
 }
 
@@ -185,7 +195,13 @@ pub mod private {
     pub use serde::Serialize;
 
     pub use crate::component::{Entry, Registered};
-    pub use crate::decode::{Args, decode_input, encode, nothing};
+    pub use crate::decode::{Args, Answer, decode_input, encode, nothing, required, to_value};
+}
+
+/// Runs a future on its own: it goes on after the call that began it has returned. It does not keep the actor awake, and
+/// ends with it.
+pub fn spawn(future: impl std::future::Future<Output = ()> + 'static) {
+    wit_bindgen::spawn_local(future);
 }
 
 /// Makes a component of these actor types. Once in a crate, which is built as a `cdylib`.

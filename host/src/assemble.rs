@@ -28,7 +28,7 @@ const MAPPINGS_BASE: usize = 4_000;
 pub(crate) fn serve(mut config: Config) -> Result<()> {
     start_logging(&config)?;
     fit_awake_max(&mut config)?;
-    raise_file_limit(config.limits.connections_max);
+    raise_file_limit(config.limits.connections_max + config.limits.websockets_max);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -76,21 +76,31 @@ async fn run(config: Config) -> Result<()> {
     let address = listener.local_addr()?;
     announce(address, config.token.is_none())?;
 
-    let stop = CancellationToken::new();
-    let mut serving = Box::pin(greenroom_server::serve(listener, app, stop.clone()));
+    let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+    let serving = greenroom_server::serve(listener, app.clone(), stop.clone(), end.clone());
+    let mut serving = Box::pin(serving);
     tokio::select! {
         () = &mut serving => bail!("the listener ended by itself"),
         name = signals.next() => info!(signal = name, "stopping; a second signal ends at once"),
     }
     stop.cancel();
     let close = async {
-        // First the requests, which may still need their actors; then the actors, who need some of the
-        // time as well.
-        // (The timeout owns `serving`, so that its end drops what is left.)
-        if timeout(limits.shutdown_max / 2, serving).await.is_err() {
+        // First the requests, which may still need their actors; then the sockets; then the actors, who need
+        // some of the time as well.
+        if timeout(limits.shutdown_max / 2, app.stop()).await.is_err() {
             warn!("requests are cut off");
         }
+        if timeout(limits.shutdown_max / 4, app.close_sockets()).await.is_err() {
+            warn!("WebSockets are cut off");
+        }
         router.close().await;
+    };
+    // Somebody listens to the end, if only to say that it is near.
+    let close = async {
+        tokio::select! {
+            () = close => {}
+            () = &mut serving => {}
+        }
     };
     tokio::select! {
         closed = timeout(limits.shutdown_max, close) => match closed {
@@ -102,6 +112,7 @@ async fn run(config: Config) -> Result<()> {
             std::process::exit(130);
         }
     }
+    end.cancel();
     Ok(())
 }
 

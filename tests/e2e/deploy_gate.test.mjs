@@ -63,7 +63,8 @@ describe('a deploy', () => {
   test('describes itself with all its types and actions', async () => {
     const { component, revision, isNew, actorTypes } = await host.deploy('fixtures');
     assert.deepEqual({ component, revision, isNew }, { component: 'fixtures', revision: 1, isNew: true });
-    assert.deepEqual(actorTypes.map(({ name }) => name).toSorted(), ['blocker', 'echoer', 'fussy', 'hog', 'napper', 'spinner', 'trapper']);
+    const names = ['blocker', 'echoer', 'fussy', 'hog', 'napper', 'shouter', 'spinner', 'trapper', 'vigil'];
+    assert.deepEqual(actorTypes.map(({ name }) => name).toSorted(), names);
     const actionsOf = (type) => actorTypes.find(({ name }) => name === type).actions;
     const add = actionsOf('echoer').find(({ name }) => name === 'add');
     assert.deepEqual(add.parameters.map(({ name, optional }) => ({ name, optional })), [

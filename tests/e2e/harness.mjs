@@ -376,6 +376,14 @@ export async function until(what, isSo, { within = 10_000, every = 20 } = {}) {
   }
 }
 
+/** What a promise comes to, which it must within the time. */
+export async function within(what, promise, ms = 10_000) {
+  const late = Symbol('late');
+  const result = await Promise.race([promise, pause(ms, late, { ref: false })]);
+  assert.ok(result !== late, `not within ${ms} ms: ${what}`);
+  return result;
+}
+
 /** The error of a call that must fail with `name`, which is `group.code`. */
 export async function failsWith(name, promise) {
   let value;

@@ -3,8 +3,11 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::meta::ParseNestedMeta;
-use syn::{Attribute, Error, ImplItem, ImplItemFn, ItemImpl, LitStr, Result, Type};
+use syn::{
+    Attribute, Error, Expr, ExprArray, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Result, Type,
+};
 
+use crate::connections;
 use crate::function::{Function, is_optional, type_name};
 use crate::names::{Rename, camel, duration_ms};
 
@@ -18,6 +21,10 @@ pub(crate) struct Settings {
     no_sleep: bool,
     action_timeout_ms: Option<u32>,
     stop_grace_ms: Option<u32>,
+    conn_state: Option<Type>,
+    events: Vec<Expr>,
+    connections_keep_awake: bool,
+    websockets_hibernate: bool,
 }
 
 impl Settings {
@@ -36,6 +43,13 @@ impl Settings {
             "no_sleep" => self.no_sleep = true,
             "action_timeout" => self.action_timeout_ms = duration(meta)?,
             "stop_grace" => self.stop_grace_ms = duration(meta)?,
+            "conn_state" => self.conn_state = Some(meta.value()?.parse()?),
+            "events" => {
+                let list: ExprArray = meta.value()?.parse()?;
+                self.events.extend(list.elems);
+            }
+            "connections_keep_awake" => self.connections_keep_awake = true,
+            "websockets_hibernate" => self.websockets_hibernate = true,
             _ => return Err(meta.error("no such setting of an actor")),
         }
         Ok(())
@@ -44,13 +58,24 @@ impl Settings {
 
 /// What a function of the block is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     Action,
     Create,
     Vars,
     OnWake,
     OnSleep,
     OnDestroy,
+    OnStateChange,
+    BeforeResponse,
+    BeforeConnect,
+    ConnState,
+    OnConnect,
+    OnDisconnect,
+    CanSubscribe,
+    OnRequest,
+    OnWebsocket,
+    OnMessage,
+    OnClose,
 }
 
 impl Role {
@@ -63,6 +88,17 @@ impl Role {
             "on_wake" => Self::OnWake,
             "on_sleep" => Self::OnSleep,
             "on_destroy" => Self::OnDestroy,
+            "on_state_change" => Self::OnStateChange,
+            "before_response" => Self::BeforeResponse,
+            "before_connect" => Self::BeforeConnect,
+            "conn_state" => Self::ConnState,
+            "on_connect" => Self::OnConnect,
+            "on_disconnect" => Self::OnDisconnect,
+            "can_subscribe" => Self::CanSubscribe,
+            "on_request" => Self::OnRequest,
+            "on_websocket" => Self::OnWebsocket,
+            "on_message" => Self::OnMessage,
+            "on_close" => Self::OnClose,
             _ => return None,
         })
     }
@@ -70,13 +106,9 @@ impl Role {
 
 /// The marked functions of a block.
 #[derive(Default)]
-struct Marked {
+pub(crate) struct Marked {
     actions: Vec<(String, Function)>,
-    create: Option<Function>,
-    vars: Option<Function>,
-    on_wake: Option<Function>,
-    on_sleep: Option<Function>,
-    on_destroy: Option<Function>,
+    others: Vec<(Role, Function)>,
 }
 
 pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenStream> {
@@ -101,12 +133,14 @@ pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenSt
         .vars
         .as_ref()
         .map_or_else(|| quote!(()), |vars| quote!(#vars));
-    let describe = describe(&name, settings, &marked.actions);
+    let describe = describe(&name, settings, &marked);
     let lifecycle = lifecycle(&marked)?;
+    let connections = connections::expand(settings.conn_state.as_ref(), &marked)?;
+    let before_response = before_response(marked.get(Role::BeforeResponse))?;
     let calls = marked
         .actions
         .iter()
-        .map(|(name, function)| call(name, function));
+        .map(|(name, function)| call(name, function, before_response.as_ref()));
     Ok(quote! {
         #block
 
@@ -119,8 +153,11 @@ pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenSt
 
             #lifecycle
 
+            #connections
+
             fn call(
                 cx: ::greenroom_sdk::Context<Self>,
+                conn: ::core::option::Option<::greenroom_sdk::Conn<Self>>,
                 action: &str,
                 args: ::std::vec::Vec<u8>,
             ) -> ::core::option::Option<
@@ -137,13 +174,14 @@ pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenSt
 
 /// What runs at the start and at the end.
 fn lifecycle(marked: &Marked) -> Result<TokenStream> {
-    let create = create(marked.create.as_ref())?;
+    let create = create(marked.get(Role::Create))?;
     let vars =
-        plain(marked.vars.as_ref())?.unwrap_or_else(|| quote!(::core::default::Default::default()));
+        plain(marked.get(Role::Vars))?.unwrap_or_else(|| quote!(::core::default::Default::default()));
     let hook = |hook: Option<&Function>| Ok::<_, Error>(plain(hook)?.unwrap_or_default());
-    let on_wake = hook(marked.on_wake.as_ref())?;
-    let on_sleep = hook(marked.on_sleep.as_ref())?;
-    let on_destroy = hook(marked.on_destroy.as_ref())?;
+    let on_wake = hook(marked.get(Role::OnWake))?;
+    let on_state_change = hook(marked.get(Role::OnStateChange))?;
+    let on_sleep = hook(marked.get(Role::OnSleep))?;
+    let on_destroy = hook(marked.get(Role::OnDestroy))?;
     Ok(quote! {
         fn create(
             cx: ::greenroom_sdk::Context<Self>,
@@ -162,6 +200,13 @@ fn lifecycle(marked: &Marked) -> Result<TokenStream> {
             cx: ::greenroom_sdk::Context<Self>,
         ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<()>> {
             ::std::boxed::Box::pin(async move { ::core::result::Result::Ok({ #on_wake; }) })
+        }
+
+        fn on_state_change(
+            cx: ::greenroom_sdk::Context<Self>,
+        ) -> ::greenroom_sdk::Result<()> {
+            #on_state_change;
+            ::core::result::Result::Ok(())
         }
 
         fn on_stop(
@@ -200,25 +245,70 @@ impl Marked {
             .retain(|attribute| Role::of(attribute).is_none());
         let Some(role) = role else { return Ok(()) };
         let parsed = Function::parse(&function.sig)?;
-        let place = match role {
-            Role::Action => {
-                self.actions.push((name, parsed));
-                return Ok(());
-            }
-            Role::Create => &mut self.create,
-            Role::Vars => &mut self.vars,
-            Role::OnWake => &mut self.on_wake,
-            Role::OnSleep => &mut self.on_sleep,
-            Role::OnDestroy => &mut self.on_destroy,
-        };
-        if place.replace(parsed).is_some() {
-            return Err(Error::new_spanned(
-                &function.sig.ident,
-                "there is one already",
-            ));
+        check(role, &parsed)?;
+        if role == Role::Action {
+            self.actions.push((name, parsed));
+        } else if self.get(role).is_some() {
+            let text = "there is one already";
+            return Err(Error::new_spanned(&function.sig.ident, text));
+        } else {
+            self.others.push((role, parsed));
         }
         Ok(())
     }
+
+    /// The function of this role; not for actions.
+    pub(crate) fn get(&self, role: Role) -> Option<&Function> {
+        let found = self.others.iter().find(|(known, _)| *known == role);
+        found.map(|(_, function)| function)
+    }
+
+    fn wants_websockets(&self) -> bool {
+        let handlers = [Role::OnWebsocket, Role::OnMessage, Role::OnClose];
+        handlers.iter().any(|role| self.get(*role).is_some())
+    }
+
+    /// Whether the guest has to be told of short connections.
+    fn wants_connections(&self) -> bool {
+        let hooks = [
+            Role::BeforeConnect,
+            Role::ConnState,
+            Role::OnConnect,
+            Role::OnDisconnect,
+        ];
+        hooks.iter().any(|role| self.get(*role).is_some())
+            || self.actions.iter().any(|(_, action)| action.takes_conn())
+            || self.get(Role::OnRequest).is_some_and(Function::takes_conn)
+    }
+}
+
+/// What a function of a role may take.
+fn check(role: Role, function: &Function) -> Result<()> {
+    let has_conn = matches!(
+        role,
+        Role::Action
+            | Role::OnConnect
+            | Role::OnDisconnect
+            | Role::CanSubscribe
+            | Role::OnRequest
+            | Role::OnWebsocket
+            | Role::OnMessage
+            | Role::OnClose
+    );
+    let has_connecting = matches!(role, Role::BeforeConnect | Role::ConnState);
+    let wrong = |text: &str| Err(Error::new(function.name.span(), text));
+    if function.takes_conn() && !has_conn {
+        return wrong("there is no connection here");
+    }
+    if function.takes_connecting() && !has_connecting {
+        return wrong("nobody is connecting here; only `#[before_connect]` and `#[conn_state]` take it");
+    }
+    if role == Role::OnStateChange && function.may_change_state() {
+        return wrong(
+            "it is told of a change and cannot make another: take `&self` (and `env: &Env<Self>`)",
+        );
+    }
+    Ok(())
 }
 
 /// The name in `#[action(name = "…")]`.
@@ -236,7 +326,7 @@ pub(crate) fn take_action_name(attribute: &Attribute, name: &mut String) -> Resu
     })
 }
 
-fn describe(name: &str, settings: &Settings, actions: &[(String, Function)]) -> TokenStream {
+fn describe(name: &str, settings: &Settings, marked: &Marked) -> TokenStream {
     let option = |ms: Option<u32>| match ms {
         Some(ms) => quote!(::core::option::Option::Some(#ms)),
         None => quote!(::core::option::Option::None),
@@ -245,7 +335,26 @@ fn describe(name: &str, settings: &Settings, actions: &[(String, Function)]) -> 
     let action_timeout = option(settings.action_timeout_ms);
     let stop_grace = option(settings.stop_grace_ms);
     let no_sleep = settings.no_sleep;
-    let actions = actions.iter().map(|(name, function)| {
+    let (keep_awake, hibernate) = (settings.connections_keep_awake, settings.websockets_hibernate);
+    let guarded = marked.get(Role::CanSubscribe).is_some();
+    let events = settings.events.iter().map(|event| {
+        quote!(description::EventDescription {
+            name: #event.name().into(),
+            type_name: #event.type_name(),
+            guarded: #guarded,
+        })
+    });
+    let wants_connections = settings.conn_state.is_some() || marked.wants_connections();
+    let handlers = [
+        (wants_connections, quote!(CONNECTIONS)),
+        (marked.get(Role::OnRequest).is_some(), quote!(REQUEST)),
+        (marked.wants_websockets(), quote!(WEBSOCKET)),
+    ];
+    let handlers = handlers
+        .iter()
+        .filter(|(is_wanted, _)| *is_wanted)
+        .map(|(_, name)| quote!(| description::Handlers::#name));
+    let actions = marked.actions.iter().map(|(name, function)| {
         let parameters = function.parameters.iter().map(|parameter| {
             let (name, optional) = (&parameter.name, is_optional(&parameter.ty));
             let type_name = type_name(&parameter.ty);
@@ -271,11 +380,15 @@ fn describe(name: &str, settings: &Settings, actions: &[(String, Function)]) -> 
             description::ActorTypeDescription {
                 name: #name.into(),
                 actions: ::std::vec![#(#actions),*],
+                events: ::std::vec![#(#events),*],
+                handlers: description::Handlers::empty() #(#handlers)*,
                 options: description::ActorTypeOptions {
                     sleep_after_ms: #sleep_after,
                     no_sleep: #no_sleep,
                     action_timeout_ms: #action_timeout,
                     stop_grace_ms: #stop_grace,
+                    connections_keep_awake: #keep_awake,
+                    websockets_hibernate: #hibernate,
                 },
             }
         }
@@ -303,10 +416,23 @@ fn plain(function: Option<&Function>) -> Result<Option<TokenStream>> {
         return Ok(None);
     };
     function.expect_parameters(0)?;
-    Ok(Some(function.call(&[])))
+    Ok(Some(function.call::<Ident>(&[])))
 }
 
-fn call(name: &str, function: &Function) -> TokenStream {
+/// What is done to each action's result before it leaves.
+fn before_response(hook: Option<&Function>) -> Result<Option<TokenStream>> {
+    let Some(hook) = hook else { return Ok(None) };
+    hook.expect_parameters(2)?;
+    let arguments = hook.hook_arguments(&[quote!(action), quote!(output)]);
+    let called = hook.call(&arguments);
+    Ok(Some(quote!({
+        let output = ::greenroom_sdk::private::to_value(&encoded)?;
+        let output = #called;
+        ::greenroom_sdk::private::encode(&output)
+    })))
+}
+
+fn call(name: &str, function: &Function, before: Option<&TokenStream>) -> TokenStream {
     let arguments = function.argument_names();
     let count = arguments.len();
     let names = function.parameters.iter().map(|parameter| &parameter.name);
@@ -318,14 +444,26 @@ fn call(name: &str, function: &Function) -> TokenStream {
             ::greenroom_sdk::private::nothing()
         )),
     };
+    let conn = function.takes_conn().then(|| {
+        quote!(let conn = ::greenroom_sdk::private::required(conn)?;)
+    });
+    let finished = match before {
+        Some(before) => quote!({
+            let encoded: ::std::vec::Vec<u8> = #encoded?;
+            let action = ::std::string::String::from(#name);
+            #before
+        }),
+        None => encoded,
+    };
     quote! {
         #name => ::core::option::Option::Some(::std::boxed::Box::pin(async move {
+            #conn
             #[allow(unused_mut, reason = "without arguments")]
             let mut given = ::greenroom_sdk::private::Args::new(&args, #count)?;
             #(let #arguments: #types = given.next(#names)?;)*
             ::core::mem::drop(given);
             let output = #called;
-            #encoded
+            #finished
         })),
     }
 }

@@ -1,7 +1,7 @@
 //! One function of an actor: what it takes, what it gives, and how it is called.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 use syn::spanned::Spanned;
 use syn::{
     Error, FnArg, GenericArgument, Ident, Pat, PathArguments, Result, ReturnType, Signature, Type,
@@ -16,10 +16,23 @@ enum Receiver {
 }
 
 /// A parameter that the SDK fills in.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Provided {
-    Context { is_reference: bool },
+    Context,
     Env,
+    Conn,
+    Connecting,
+}
+
+/// What stands in one place of a function's parameters.
+enum Slot {
+    /// Filled in by the SDK.
+    Provided {
+        what: Provided,
+        is_reference: bool,
+    },
+    /// Given by the caller: its index among those.
+    Given(usize),
 }
 
 /// A function of the actor's `impl` block.
@@ -27,7 +40,7 @@ pub(crate) struct Function {
     pub(crate) name: Ident,
     is_async: bool,
     receiver: Receiver,
-    provided: Option<Provided>,
+    slots: Vec<Slot>,
     pub(crate) parameters: Vec<Parameter>,
     output: Output,
 }
@@ -51,7 +64,7 @@ impl Function {
             name: signature.ident.clone(),
             is_async: signature.asyncness.is_some(),
             receiver: Receiver::None,
-            provided: None,
+            slots: Vec::new(),
             parameters: Vec::new(),
             output: Output::parse(&signature.output),
         };
@@ -65,11 +78,15 @@ impl Function {
                 }
                 FnArg::Receiver(_) => function.receiver = Receiver::Shared,
                 FnArg::Typed(typed) => match provided(&typed.ty) {
-                    Some(provided) => function.provided = Some(provided),
-                    None => function.parameters.push(Parameter {
-                        name: parameter_name(&typed.pat, function.parameters.len()),
-                        ty: (*typed.ty).clone(),
-                    }),
+                    Some(slot) => function.slots.push(slot),
+                    None => {
+                        let index = function.parameters.len();
+                        function.slots.push(Slot::Given(index));
+                        function.parameters.push(Parameter {
+                            name: parameter_name(&typed.pat, index),
+                            ty: (*typed.ty).clone(),
+                        });
+                    }
                 },
             }
         }
@@ -87,13 +104,45 @@ impl Function {
                  `cx.update(|state| …)`",
             ));
         }
-        if has_self && matches!(self.provided, Some(Provided::Context { .. })) {
+        if has_self && self.takes(Provided::Context) {
             return Err(Error::new(
                 span,
                 "a function that has the state as self takes `env: &Env<Self>`, not a `Context`",
             ));
         }
         Ok(())
+    }
+
+    fn takes(&self, wanted: Provided) -> bool {
+        let is_wanted =
+            |slot: &Slot| matches!(slot, Slot::Provided { what, .. } if *what == wanted);
+        self.slots.iter().any(is_wanted)
+    }
+
+    /// Whether it takes the connection.
+    pub(crate) fn takes_conn(&self) -> bool {
+        self.takes(Provided::Conn)
+    }
+
+    /// Whether it takes the client that wants to connect.
+    pub(crate) fn takes_connecting(&self) -> bool {
+        self.takes(Provided::Connecting)
+    }
+
+    /// Whether it has the state for itself, or leaves it alone.
+    pub(crate) fn may_change_state(&self) -> bool {
+        self.is_async || self.receiver != Receiver::Shared
+    }
+
+    /// Arguments for a hook's parameters, out of what it can be given: by reference, where it takes one.
+    pub(crate) fn hook_arguments(&self, given: &[TokenStream]) -> Vec<TokenStream> {
+        let pairs = self.parameters.iter().zip(given);
+        pairs
+            .map(|(parameter, given)| match parameter.ty {
+                Type::Reference(_) => quote!(&#given),
+                _ => quote!(#given),
+            })
+            .collect()
     }
 
     /// Whether what the caller gives has this many parameters at most.
@@ -112,22 +161,34 @@ impl Function {
 
     /// An expression, inside an async block with a `cx`, that calls the function with these arguments and
     /// leaves with `?` if it fails.
-    pub(crate) fn call(&self, arguments: &[Ident]) -> TokenStream {
+    pub(crate) fn call<T: ToTokens>(&self, arguments: &[T]) -> TokenStream {
         let name = &self.name;
-        let provided = self.provided.map(|provided| match provided {
-            Provided::Context { is_reference: true } => quote!(&cx,),
-            Provided::Context {
-                is_reference: false,
-            } => quote!(cx.clone(),),
-            Provided::Env => quote!(::core::ops::Deref::deref(&cx),),
+        let slots = self.slots.iter().map(|slot| match slot {
+            Slot::Given(index) => {
+                let argument = &arguments[*index];
+                quote!(#argument)
+            }
+            Slot::Provided { what, is_reference } => {
+                let value = match what {
+                    Provided::Context => quote!(cx),
+                    Provided::Env => return quote!(::core::ops::Deref::deref(&cx)),
+                    Provided::Conn => quote!(conn),
+                    Provided::Connecting => quote!(connecting),
+                };
+                if *is_reference {
+                    quote!(&#value)
+                } else {
+                    quote!(#value.clone())
+                }
+            }
         });
         let called = match self.receiver {
-            Receiver::None => quote!(Self::#name(#provided #(#arguments),*)),
+            Receiver::None => quote!(Self::#name(#(#slots),*)),
             Receiver::Shared => {
-                quote!(cx.read(|state| Self::#name(state, #provided #(#arguments),*)))
+                quote!(cx.read(|state| Self::#name(state, #(#slots),*)))
             }
             Receiver::Exclusive => {
-                quote!(cx.update(|state| Self::#name(state, #provided #(#arguments),*)))
+                quote!(cx.update(|state| Self::#name(state, #(#slots),*)))
             }
         };
         let awaited = if self.is_async {
@@ -188,16 +249,19 @@ fn not_unit(ty: Type) -> Option<Type> {
     }
 }
 
-fn provided(ty: &Type) -> Option<Provided> {
+fn provided(ty: &Type) -> Option<Slot> {
     let (inner, is_reference) = match ty {
         Type::Reference(reference) => (&*reference.elem, true),
         other => (other, false),
     };
-    match last_segment(inner)?.ident.to_string().as_str() {
-        "Context" => Some(Provided::Context { is_reference }),
-        "Env" if is_reference => Some(Provided::Env),
-        _ => None,
-    }
+    let what = match last_segment(inner)?.ident.to_string().as_str() {
+        "Context" => Provided::Context,
+        "Env" if is_reference => Provided::Env,
+        "Conn" => Provided::Conn,
+        "Connecting" => Provided::Connecting,
+        _ => return None,
+    };
+    Some(Slot::Provided { what, is_reference })
 }
 
 fn last_segment(ty: &Type) -> Option<&syn::PathSegment> {

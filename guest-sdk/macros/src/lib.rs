@@ -1,6 +1,7 @@
 //! The macros of `greenroom-sdk`, which documents how to use them.
 
 mod actor;
+mod connections;
 mod function;
 mod handle;
 mod names;
@@ -19,9 +20,16 @@ use syn::parse_macro_input;
 /// | `no_sleep` | off | it never sleeps for want of work |
 /// | `action_timeout = "60s"` | the host's | time before a caller is told that it timed out |
 /// | `stop_grace = "15s"` | the host's | time for everything between the decision to stop and the end |
+/// | `conn_state = Type` | `()` | what each connection carries |
+/// | `events = [A, B]` | none | declared events, constants of type `Event` |
+/// | `connections_keep_awake` | off | it does not sleep while a realtime connection is open |
+/// | `websockets_hibernate` | off | raw WebSockets stay open while it sleeps |
 ///
 /// Functions in the block are marked `#[action]` (or `#[action(name = "group.member")]`), `#[create]`,
-/// `#[vars]`, `#[on_wake]`, `#[on_sleep]`, `#[on_destroy]`; what is not marked stays what it is.
+/// `#[vars]`, `#[on_wake]`, `#[on_sleep]`, `#[on_destroy]`, `#[on_state_change]`, `#[before_response]`;
+/// for connections `#[before_connect]`, `#[conn_state]`, `#[on_connect]`, `#[on_disconnect]`,
+/// `#[can_subscribe]`; for raw HTTP and WebSockets `#[on_request]`, `#[on_websocket]`, `#[on_message]`,
+/// `#[on_close]`. What is not marked stays what it is.
 #[proc_macro_attribute]
 pub fn actor(settings: TokenStream, block: TokenStream) -> TokenStream {
     let mut parsed = actor::Settings::default();

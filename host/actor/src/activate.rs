@@ -1,6 +1,6 @@
 //! From an actor that sleeps to one that serves, and on to its end.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use greenroom_model::{
     ActorError, ActorType, ActorTypeDescription, ActorTypeOptions, Limits, Outbound, Revision,
     codes,
 };
-use greenroom_runtime::{Compiled, Crash, Engine, Identity, Instance, Setup};
+use greenroom_runtime::{Arriving, Compiled, Crash, Engine, Identity, Instance, Setup};
 use greenroom_storage::{ActorRecord, Error as StorageError, Opened, RevisionId, Storage};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -18,8 +18,10 @@ use tracing::{debug, error, warn};
 
 use crate::activation::{Activation, End};
 use crate::behalf::OnBehalf;
+use crate::conn::Sockets;
+use crate::conns::Conns;
 use crate::gate::Gate;
-use crate::handle::{Call, Handle, Shared, aborted, refuse};
+use crate::handle::{Call, Handle, Shared, aborted};
 use crate::orders::Order;
 use crate::turns::Turns;
 
@@ -57,6 +59,8 @@ pub struct Parts {
     pub revisions: Arc<dyn Revisions>,
     /// How guests reach other actors.
     pub outbound: Arc<dyn Outbound>,
+    /// The long connections of all actors.
+    pub sockets: Arc<Sockets>,
     /// The bounds.
     pub limits: Arc<Limits>,
 }
@@ -132,13 +136,16 @@ impl Life {
             .pop_front()
             .or_else(|| self.mailbox.try_recv().ok())
         {
-            refuse(call.reply, error.clone());
+            call.refuse(error.clone());
         }
     }
 
-    async fn destroy(&self) -> Ended {
+    async fn destroy(&mut self) -> Ended {
         match self.parts.storage.destroy(self.actor.row).await {
-            Ok(_) => Ended::Gone,
+            Ok(_) => {
+                self.parts.sockets.close(self.actor.id);
+                Ended::Gone
+            }
             Err(error) => {
                 error!(actor_id = %self.actor.id, %error, "an actor could not be removed");
                 Ended::Asleep
@@ -182,8 +189,8 @@ impl Life {
             outbound: Arc::new(outbound),
         };
         match Instance::new(&self.parts.engine, &active.compiled, setup).await {
-            Ok((instance, barriers)) => {
-                self.drive(&active, opened, instance, barriers, &turns)
+            Ok((instance, arriving)) => {
+                self.drive(&active, opened, instance, arriving, &turns)
                     .await
             }
             Err(crash) => {
@@ -198,7 +205,7 @@ impl Life {
         active: &ActiveType,
         opened: Opened,
         mut instance: Instance,
-        barriers: mpsc::Receiver<greenroom_runtime::Barrier>,
+        arriving: Arriving,
         turns: &Turns,
     ) -> End {
         let limits = &self.parts.limits;
@@ -206,6 +213,9 @@ impl Life {
         let grace = ActorTypeOptions::or_default(options.stop_grace_ms, limits.stop_grace);
         // An order that has not been carried out by then is being ignored by a guest that blocks.
         let order_max = limits.start_timeout + 2 * grace;
+        let sockets = self.parts.sockets.open(self.actor.id);
+        let is_saved = active.description.handlers.connections;
+        let conns = Conns::restore(options, is_saved, opened.conns, sockets);
         let mut activation = Activation {
             actor: self.actor.row,
             identity: &self.identity,
@@ -215,7 +225,13 @@ impl Life {
             shared: self.handle.shared(),
             mailbox: &mut self.mailbox,
             left: &mut self.left,
-            barriers,
+            sockets: &self.parts.sockets,
+            barriers: arriving.barriers,
+            barrier_sender: arriving.barrier_sender,
+            effects: arriving.effects,
+            conns,
+            opening: HashMap::new(),
+            requests: HashMap::new(),
             turns,
             gate: Gate::default(),
             generation: opened.generation,

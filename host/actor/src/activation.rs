@@ -7,22 +7,26 @@
 //! A commit keeps the state as it is when the commit begins, with what unfinished turns have put so far:
 //! state belongs to the actor, not to the turn.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
-use greenroom_model::{ActorError, ActorTypeOptions, Generation, Head, Limits, codes};
-use greenroom_runtime::{Barrier, Crash, Failure, Guest, Identity, Snapshot, StopReason};
+use greenroom_model::{ActorError, ActorTypeOptions, ConnId, Generation, Head, Limits, codes};
+use greenroom_runtime::{Barrier, Failure, Guest, Identity, Saved, Snapshot};
 use greenroom_storage::{ActorRow, Commit, Error as StorageError, Storage};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::activate::{ActiveType, unavailable};
+use crate::conn::{Conn, Sockets};
+use crate::conns::Conns;
+use crate::entry::{Ended, Entry, Work, enter};
 use crate::gate::{Gate, Held};
-use crate::handle::{Begun, Call, Shared, aborted, refuse};
+use crate::handle::{Call, Output, Shared, aborted};
 use crate::orders::Order;
 use crate::turns::{TurnId, Turns};
 
@@ -56,11 +60,21 @@ pub(crate) struct Activation<'a> {
     pub(crate) active: &'a ActiveType,
     pub(crate) storage: &'a Arc<dyn Storage>,
     pub(crate) limits: &'a Limits,
-    pub(crate) shared: &'a Shared,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) sockets: &'a Sockets,
     pub(crate) mailbox: &'a mut mpsc::Receiver<Call>,
     /// Calls that were taken out of the mailbox by an instance that did not begin them.
     pub(crate) left: &'a mut VecDeque<Call>,
     pub(crate) barriers: mpsc::Receiver<Barrier>,
+    pub(crate) barrier_sender: mpsc::Sender<Barrier>,
+    /// Told when turns have sent something.
+    pub(crate) effects: Arc<Notify>,
+    /// The long connections that the guest has let in.
+    pub(crate) conns: Conns,
+    /// Those that it is asked to let in.
+    pub(crate) opening: HashMap<ConnId, Arc<Conn>>,
+    /// Raw requests whose responses are on their way, and whether the guest knows of their connections.
+    pub(crate) requests: HashMap<ConnId, bool>,
     pub(crate) turns: &'a Turns,
     pub(crate) gate: Gate,
     pub(crate) generation: Generation,
@@ -80,11 +94,15 @@ pub(crate) enum Event {
     /// type allows.
     Stop(Order),
     /// A turn has returned from the guest.
-    Ended(Work, Result<Output, Crash>),
+    Ended(Ended),
     /// The commit under way is durable, or is not.
     Committed(Result<(), StorageError>),
     /// A turn wants to be sure of its writes before it goes on.
     Waits(Barrier),
+    /// A turn has sent something.
+    Sent,
+    /// A client of a connection, or of a request, is gone.
+    Gone,
     /// A client, or another actor, wants something done.
     Called(Call),
     /// There is nothing else to do at once: a good moment to commit.
@@ -93,18 +111,8 @@ pub(crate) enum Event {
     GraceOver,
 }
 
-/// What a turn is, once it runs.
-#[derive(Clone, Copy)]
-pub(crate) enum Work {
-    Start,
-    Action(TurnId),
-    Stop,
-}
-
-pub(crate) type Output = Result<Bytes, Failure>;
-
 /// The turns inside the guest.
-pub(crate) type Running<'g> = FuturesUnordered<BoxFuture<'g, (Work, Result<Output, Crash>)>>;
+pub(crate) type Running<'g> = FuturesUnordered<BoxFuture<'g, Ended>>;
 
 impl Activation<'_> {
     /// Serves the actor until it has to leave memory; returns why.
@@ -114,11 +122,10 @@ impl Activation<'_> {
         state: Option<Bytes>,
         input: Option<Bytes>,
     ) -> End {
-        let is_new = self.head == Head(0);
-        let start = if is_new {
+        let start = if self.head == Head(0) {
             Entry::Create(input)
         } else {
-            Entry::Wake(state)
+            Entry::Wake(state, self.conns.to_restored())
         };
         let mut running = Running::new();
         running.push(enter(guest, self.identity, start).boxed());
@@ -140,9 +147,11 @@ impl Activation<'_> {
                     Event::Stop(order)
                 }
                 () = std::future::ready(()), if must_settle => Event::Settle,
-                Some((work, output)) = running.next() => Event::Ended(work, output),
+                Some(ended) = running.next() => Event::Ended(ended),
                 kept = next_kept(&mut self.commit) => Event::Committed(kept),
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
+                () = self.effects.notified() => Event::Sent,
+                () = self.shared.is_gone.notified(), if self.is_started => Event::Gone,
                 Some(call) = next_call(self.left, self.mailbox), if has_room => Event::Called(call),
                 () = std::future::ready(()), if self.can_settle() => Event::Settle,
                 () = &mut idle, if is_idle => Event::Stop(Order::Sleep),
@@ -157,11 +166,14 @@ impl Activation<'_> {
                 Event::Stop(order) => {
                     return self.stop(guest, running, order).await;
                 }
-                other => {
-                    if let Some(end) = self.handle(guest, other).await {
-                        return end;
+                other => match self.handle(guest, other).await {
+                    ControlFlow::Break(end) => return end,
+                    ControlFlow::Continue(entries) => {
+                        running.extend(entries.into_iter().map(|entry| {
+                            enter(guest, self.identity, entry).boxed()
+                        }));
                     }
-                }
+                },
             }
             if self.is_idle() {
                 self.shared.set_idle();
@@ -177,58 +189,89 @@ impl Activation<'_> {
             && self.gate.is_empty()
             && !self.is_touched
             && !self.turns.has_callers()
+            && self.requests.is_empty()
+            && !self.conns.keep_awake()
     }
 
     pub(crate) fn can_settle(&self) -> bool {
         self.commit.is_none() && self.is_touched
     }
 
-    /// Lets a call into the guest, if there is such an action.
-    pub(crate) fn begin(&self, call: Call) -> Option<Entry> {
-        let actions = &self.active.description.actions;
-        if actions.iter().all(|action| action.name != call.action) {
-            let text = format!(
-                "the actor type {} has no action {:?}",
-                self.identity.actor_type,
-                call.action.chars().take(100).collect::<String>(),
-            );
-            refuse(call.reply, ActorError::new(codes::ACTION_NOT_FOUND, text));
-            return None;
+    /// Everything that may happen at any time, also while stopping. What it leads to is to be entered.
+    pub(crate) async fn handle(
+        &mut self,
+        guest: &Guest<'_>,
+        event: Event,
+    ) -> ControlFlow<End, Vec<Entry>> {
+        // What was sent comes before whatever has happened since.
+        if let Some(end) = self.take_effects(guest) {
+            return ControlFlow::Break(end);
         }
-        let id = self.turns.begin(Begun::new(call.reply), call.lineage);
-        Some(Entry::Call(id, call.action, call.args))
-    }
-
-    /// Everything that may happen at any time, also while stopping.
-    pub(crate) async fn handle(&mut self, guest: &Guest<'_>, event: Event) -> Option<End> {
-        match event {
-            Event::Ended(_, Err(crash)) => Some(self.crashed(&crash)),
-            Event::Ended(work, Ok(output)) => self.ended(work, output),
+        let end = match event {
+            Event::Ended((_, Err(crash))) => Some(self.crashed(&crash)),
+            Event::Ended((work, Ok(output))) => return self.ended(work, output),
             Event::Committed(kept) => self.committed(kept),
             Event::Waits(barrier) => {
                 self.is_touched = true;
                 self.gate.hold(Held::Pass(barrier));
                 None
             }
+            Event::Gone => return ControlFlow::Continue(self.take_gone()),
             Event::Settle => self.settle(guest).await,
-            Event::Called(_) | Event::Stop(_) | Event::GraceOver => None,
-        }
+            Event::Sent | Event::Called(_) | Event::Stop(_) | Event::GraceOver => None,
+        };
+        end.map_or(ControlFlow::Continue(Vec::new()), ControlFlow::Break)
     }
 
-    fn ended(&mut self, work: Work, output: Output) -> Option<End> {
+    fn ended(
+        &mut self,
+        work: Work,
+        output: Result<Output, Failure>,
+    ) -> ControlFlow<End, Vec<Entry>> {
         self.is_touched = true;
-        match (work, output) {
+        let next = match (work, output) {
             (Work::Start, Ok(_)) => {
                 self.is_started = true;
                 self.turns.end_by(None);
-                None
+                // Clients that went while the actor was not there.
+                let orphans = self.conns.orphans();
+                return ControlFlow::Continue(
+                    orphans.into_iter().filter_map(|id| self.leave(id)).collect(),
+                );
             }
-            (Work::Start, Err(failure)) => Some(End::Failed(self.public(failure))),
-            (Work::Action(id), output) => {
+            (Work::Start, Err(failure)) => {
+                return ControlFlow::Break(End::Failed(self.public(failure)));
+            }
+            (Work::Action(turn, short), output) => {
                 let output = output.map_err(|failure| self.public(failure));
-                if let Some(caller) = self.turns.end(id) {
+                if let Some(caller) = self.turns.end(turn) {
                     self.gate.hold(Held::Answer(caller, output));
                 }
+                short.map(|id| self.leave_short(id))
+            }
+            (Work::Request(turn, id, is_told), output) => {
+                self.responded(turn, id, is_told, output)
+            }
+            (Work::Connect(turn, conn), output) => self.connected(turn, conn, output),
+            (Work::Websocket(turn, conn), output) => {
+                let output = output.map_err(|failure| self.public(failure));
+                let next = output.is_err().then(|| self.leave(conn.id())).flatten();
+                if let Some(caller) = self.turns.end(turn) {
+                    self.gate.hold(Held::Answer(caller, output));
+                }
+                next
+            }
+            (Work::Subscribe(turn, conn, event, is_allowed), output) => {
+                self.subscribed(turn, &conn, event, is_allowed, output);
+                None
+            }
+            (Work::Message(turn), output) => {
+                self.ended_alone(turn, output);
+                None
+            }
+            (Work::Leave(turn, id), output) => {
+                self.ended_alone(turn, output);
+                self.conns.remove(id);
                 None
             }
             (Work::Stop, output) => {
@@ -239,11 +282,22 @@ impl Activation<'_> {
                 }
                 None
             }
+        };
+        ControlFlow::Continue(next.into_iter().collect())
+    }
+
+    /// A turn that nobody waits for has ended; its failure is told to the log only.
+    fn ended_alone(&self, turn: TurnId, output: Result<Output, Failure>) {
+        if let Err(failure) = output {
+            self.public(failure);
+        }
+        if let Some(caller) = self.turns.end(turn) {
+            caller.answer(Ok(Output::Done));
         }
     }
 
     /// What callers may know of a failure. The rest goes to the log, here and nowhere else.
-    fn public(&self, failure: Failure) -> ActorError {
+    pub(crate) fn public(&self, failure: Failure) -> ActorError {
         match failure {
             Failure::Public(error) => error,
             Failure::Internal(text) => {
@@ -264,19 +318,25 @@ impl Activation<'_> {
             self.gate.open();
             return None;
         }
-        let state = match guest.snapshot().await {
+        let Saved { state, conns } = match guest.snapshot().await {
             Err(crash) => return Some(self.crashed(&crash)),
-            Ok(Snapshot::Changed(state)) => Some(state),
-            // An actor exists from its first commit on, whether or not it has a state.
-            Ok(Snapshot::Unchanged) if self.head == Head(0) => None,
-            Ok(Snapshot::Unchanged) => {
-                self.gate.open();
-                return None;
-            }
+            Ok(saved) => saved,
         };
-        let bytes = state.as_ref().map_or(0, Bytes::len);
+        let state = match state {
+            Snapshot::Changed(state) => Some(state),
+            Snapshot::Unchanged => None,
+        };
+        let largest = conns.iter().map(|(_, state)| state.len()).max();
+        let bytes = state.as_ref().map_or(0, Bytes::len).max(largest.unwrap_or(0));
         if bytes > self.limits.state_bytes_max {
             return Some(End::Crashed(too_large(bytes, self.limits.state_bytes_max)));
+        }
+        self.conns.set_states(conns);
+        let conns = self.conns.take_changes();
+        // An actor exists from its first commit on, whether or not it has a state.
+        if state.is_none() && conns.is_empty() && self.head != Head(0) {
+            self.gate.open();
+            return None;
         }
         let commit = Commit {
             actor: self.actor,
@@ -284,6 +344,7 @@ impl Activation<'_> {
             head: self.head,
             revision: self.active.revision_id,
             state,
+            conns,
         };
         let storage = self.storage.clone();
         self.gate.begin_commit();
@@ -310,37 +371,6 @@ impl Activation<'_> {
             }
         }
     }
-}
-
-/// A call into the guest that is about to be made.
-pub(crate) enum Entry {
-    Create(Option<Bytes>),
-    Wake(Option<Bytes>),
-    Call(TurnId, String, Bytes),
-    Stop(StopReason),
-}
-
-pub(crate) async fn enter(
-    guest: &Guest<'_>,
-    identity: &Identity,
-    entry: Entry,
-) -> (Work, Result<Output, Crash>) {
-    match entry {
-        Entry::Create(input) => (
-            Work::Start,
-            guest.create(identity, input).await.map(no_output),
-        ),
-        Entry::Wake(state) => (
-            Work::Start,
-            guest.wake(identity, state).await.map(no_output),
-        ),
-        Entry::Call(id, action, args) => (Work::Action(id), guest.call(action, args).await),
-        Entry::Stop(reason) => (Work::Stop, guest.stop(reason).await.map(no_output)),
-    }
-}
-
-fn no_output(done: Result<(), Failure>) -> Output {
-    done.map(|()| Bytes::new())
 }
 
 /// The next call that waits: those that an earlier instance has left come first. Cancel-safe.

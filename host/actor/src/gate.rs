@@ -4,17 +4,27 @@
 //! that is under way. A turn that ended while a commit was under way may have seen what that commit
 //! writes, so it waits for it as well, by waiting for the next look at the state.
 
-use bytes::Bytes;
-use greenroom_model::ActorError;
+use std::sync::Arc;
+
+use greenroom_model::{ActorError, Event, Outgoing};
 use greenroom_runtime::Barrier;
 
-use crate::handle::Begun;
+use crate::conn::Conn;
+use crate::handle::{Begun, Output};
 
 /// Something that is held back.
 #[derive(Debug)]
 pub(crate) enum Held {
     /// The answer of a turn that has ended.
-    Answer(Begun, Result<Bytes, ActorError>),
+    Answer(Begun, Result<Output, ActorError>),
+    /// A connection that was let in.
+    Open(Arc<Conn>),
+    /// Something for one connection.
+    Send(Arc<Conn>, Outgoing),
+    /// An event for those who had subscribed to it when it was sent.
+    Broadcast(Vec<Arc<Conn>>, Arc<Event>),
+    /// The end of a connection.
+    Close(Arc<Conn>, u16, String),
     /// A guest's import that goes on once its writes are kept.
     Pass(Barrier),
 }
@@ -25,6 +35,12 @@ impl Held {
         match self {
             Self::Answer(caller, output) => caller.answer(output),
             Self::Pass(barrier) => _ = barrier.0.send(()),
+            Self::Open(conn) => conn.open(),
+            Self::Send(conn, outgoing) => conn.send(outgoing),
+            Self::Broadcast(conns, event) => conns
+                .iter()
+                .for_each(|conn| conn.send(Outgoing::Event(event.clone()))),
+            Self::Close(conn, code, reason) => conn.close(code, reason),
         }
     }
 
@@ -32,8 +48,12 @@ impl Held {
         match self {
             // Failed or not, it rests on writes that are lost.
             Self::Answer(caller, _) => caller.answer(Err(error.clone())),
-            // Dropping it ends the import.
-            Self::Pass(_) => {}
+            // Dropping a barrier ends the import. What would have told of lost writes is never sent.
+            Self::Pass(_)
+            | Self::Open(_)
+            | Self::Send(..)
+            | Self::Broadcast(..)
+            | Self::Close(..) => {}
         }
     }
 }
@@ -43,12 +63,21 @@ impl Held {
 pub(crate) struct Gate {
     waiting: Vec<Held>,
     covered: Vec<Held>,
+    /// Bytes of effects in both.
+    bytes: usize,
+    bytes_covered: usize,
 }
 
 impl Gate {
     /// Holds something back until the state has been looked at, and kept if it changed.
     pub(crate) fn hold(&mut self, held: Held) {
         self.waiting.push(held);
+    }
+
+    /// Counts bytes of effects that are about to be held; how many there are with them.
+    pub(crate) const fn add_bytes(&mut self, bytes: usize) -> usize {
+        self.bytes += bytes;
+        self.bytes
     }
 
     /// How much waits for a commit that has not begun.
@@ -65,16 +94,19 @@ impl Gate {
     pub(crate) fn begin_commit(&mut self) {
         debug_assert!(self.covered.is_empty(), "one commit at a time");
         std::mem::swap(&mut self.covered, &mut self.waiting);
+        self.bytes_covered = self.bytes;
     }
 
     /// The commit under way is durable: what it covers leaves.
     pub(crate) fn end_commit(&mut self) {
         self.covered.drain(..).for_each(Held::release);
+        self.bytes -= std::mem::take(&mut self.bytes_covered);
     }
 
     /// There is nothing to commit, and no commit under way: what waits leaves.
     pub(crate) fn open(&mut self) {
         self.waiting.drain(..).for_each(Held::release);
+        self.bytes = 0;
     }
 
     /// The writes are lost: nothing held leaves as it is.
@@ -87,15 +119,19 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use tokio::sync::oneshot;
+    use bytes::Bytes;
     use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
     use crate::handle::CallError;
 
-    fn answer() -> (Held, oneshot::Receiver<Result<Bytes, CallError>>) {
+    fn answer() -> (Held, oneshot::Receiver<Result<Output, CallError>>) {
         let (reply, answer) = oneshot::channel();
         (
-            Held::Answer(Begun::new(reply), Ok(Bytes::from("out"))),
+            Held::Answer(
+                Begun::reply(reply),
+                Ok(Output::Value(Bytes::from("out"))),
+            ),
             answer,
         )
     }
@@ -110,7 +146,10 @@ mod tests {
         gate.hold(second);
         assert!(matches!(first_answer.try_recv(), Err(TryRecvError::Empty)));
         gate.end_commit();
-        assert_eq!(first_answer.try_recv().unwrap().unwrap(), "out");
+        assert!(matches!(
+            first_answer.try_recv(),
+            Ok(Ok(Output::Value(value))) if value == "out"
+        ));
         assert!(
             matches!(second_answer.try_recv(), Err(TryRecvError::Empty)),
             "not covered"

@@ -1,44 +1,153 @@
 //! The way in.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use greenroom_model::{ActorError, Generation, Lineage, codes};
+use greenroom_model::{
+    ActorError, ActorSpecifier, ConnId, ConnKind, Generation, Lineage, Message, Opening, codes,
+};
+use greenroom_runtime::{HttpRequest, HttpResponse};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{SetOnce, mpsc, oneshot};
+use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::conn::Conn;
 use crate::orders::{Order, Orders};
 
 /// Why a call has no output, and so whether it may be tried again.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The mailbox is full. The action did not begin.
+    /// The mailbox is full. Nothing has begun.
     #[error("the actor has as many calls waiting as it may hold")]
     Overloaded,
 
-    /// The activation ended first. The action did not begin; the next activation can take it.
-    #[error("the actor left memory before the action began")]
-    NotBegun,
+    /// The activation ended first. Nothing has begun; the next activation can take it.
+    #[error("the actor left memory before the call began")]
+    NotBegun(Box<What>),
 
-    /// The action failed, or its activation could not start, or ended midway.
+    /// It failed, or its activation could not start, or ended midway.
     #[error(transparent)]
     Failed(#[from] ActorError),
 }
 
-/// Answers whoever called.
-pub(crate) type Reply = oneshot::Sender<Result<Bytes, CallError>>;
+/// What somebody wants of an actor.
+#[derive(Debug)]
+pub enum What {
+    /// An action.
+    Action {
+        /// Who calls.
+        from: Caller,
+        /// Its name.
+        action: String,
+        /// Its arguments (a CBOR array).
+        args: Bytes,
+    },
+    /// To be let in.
+    Connect(Arc<Conn>),
+    /// To hear an event, or not any more.
+    Subscribe {
+        /// Who.
+        conn: Arc<Conn>,
+        /// The event's name.
+        event: String,
+        /// Whether it wants to.
+        is_wanted: bool,
+    },
+    /// To hand over a raw message.
+    Message(Arc<Conn>, Message),
+    /// An answer to a raw request.
+    Request(Arc<Opening>, HttpRequest),
+}
 
-/// One request to run an action.
+/// Who calls an action.
+#[derive(Debug)]
+pub enum Caller {
+    /// A client or another actor, without a connection of its own.
+    Short(Short),
+    /// A realtime connection, with the client's number for the call. Its answer goes there.
+    Conn(Arc<Conn>, u64),
+}
+
+/// How a short connection begins, made only if its guest is told of it: most are not.
+pub struct Short(Box<dyn FnOnce() -> Opening + Send>);
+
+impl Short {
+    /// One that is made by this.
+    pub fn new(make: impl FnOnce() -> Opening + Send + 'static) -> Self {
+        Self(Box::new(make))
+    }
+
+    /// One of which there is nothing to say.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self::new(|| Opening::plain(ConnKind::Call))
+    }
+
+    pub(crate) fn open(self) -> Arc<Opening> {
+        Arc::new(self.0())
+    }
+}
+
+impl fmt::Debug for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Short")
+    }
+}
+
+/// What it came to.
+#[derive(Debug)]
+pub enum Output {
+    /// It is done, or has begun and will be answered otherwise.
+    Done,
+    /// An action's result (CBOR).
+    Value(Bytes),
+    /// A guest's response; `None` if its type answers no raw requests.
+    Response(Option<HttpResponse>),
+}
+
+/// Answers whoever called.
+pub(crate) type Reply = oneshot::Sender<Result<Output, CallError>>;
+
+/// One request to an actor. Dropping it hands it back to the router, which enters it again.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) action: String,
-    pub(crate) args: Bytes,
     /// On whose behalf.
     pub(crate) lineage: Lineage,
-    pub(crate) reply: Reply,
+    parts: Option<(What, Reply)>,
+}
+
+impl Call {
+    fn new(lineage: Lineage, what: What, reply: Reply) -> Self {
+        Self {
+            lineage,
+            parts: Some((what, reply)),
+        }
+    }
+
+    /// Takes it on: from now on it is not handed back.
+    pub(crate) fn take(mut self) -> (What, Reply, Lineage) {
+        let (what, reply) = self.parts.take().expect("it is taken apart once");
+        (what, reply, std::mem::take(&mut self.lineage))
+    }
+
+    /// Answers with an error instead of beginning.
+    pub(crate) fn refuse(mut self, error: ActorError) {
+        if let Some((_, reply)) = self.parts.take() {
+            refuse(reply, error);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some((what, reply)) = self.parts.take() {
+            // A caller that has hung up needs nothing.
+            _ = reply.send(Err(CallError::NotBegun(Box::new(what))));
+        }
+    }
 }
 
 /// The way to an activation. Cheap to clone.
@@ -54,6 +163,10 @@ pub(crate) struct Shared {
     /// Milliseconds from `began` to when it last had nothing to do; [`BUSY`] while it has.
     idle_since_ms: AtomicU64,
     ended: SetOnce<()>,
+    /// Connections and requests that are over, for the loop to take. As many as there are.
+    gone: Mutex<Vec<ConnId>>,
+    /// Told when there are.
+    pub(crate) is_gone: Notify,
 }
 
 const BUSY: u64 = u64::MAX;
@@ -67,6 +180,8 @@ impl Handle {
             began: Instant::now(),
             idle_since_ms: AtomicU64::new(BUSY),
             ended: SetOnce::new(),
+            gone: Mutex::default(),
+            is_gone: Notify::new(),
         }))
     }
 
@@ -74,31 +189,31 @@ impl Handle {
         &self.0
     }
 
-    /// Calls an action and waits for its output.
+    /// Enters a call and waits for what it comes to.
     ///
     /// Never waits for room: a full mailbox fails the call at once, while the client still cares.
-    /// Dropping the future does not stop an action that has begun.
+    /// Dropping the future does not stop what has begun.
     ///
     /// # Errors
     ///
-    /// [`CallError`] says whether the action has begun.
-    pub async fn call(
-        &self,
-        lineage: Lineage,
-        action: String,
-        args: Bytes,
-    ) -> Result<Bytes, CallError> {
+    /// [`CallError`] says whether it has begun.
+    pub async fn enter(&self, lineage: Lineage, what: What) -> Result<Output, CallError> {
         let (reply, answer) = oneshot::channel();
-        match self.0.mailbox.try_send(Call {
-            action,
-            args,
-            lineage,
-            reply,
-        }) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(CallError::NotBegun)),
-            Err(TrySendError::Full(_)) => Err(CallError::Overloaded),
-            Err(TrySendError::Closed(_)) => Err(CallError::NotBegun),
+        match self.0.mailbox.try_send(Call::new(lineage, what, reply)) {
+            Ok(()) => answer
+                .await
+                .unwrap_or_else(|_| Err(CallError::Failed(aborted()))),
+            Err(TrySendError::Full(call)) => {
+                drop(call.take());
+                Err(CallError::Overloaded)
+            }
+            Err(TrySendError::Closed(call)) => Err(CallError::NotBegun(Box::new(call.take().0))),
         }
+    }
+
+    /// Says that the client of a connection is gone.
+    pub fn set_gone(&self, id: ConnId) {
+        self.0.set_gone(id);
     }
 
     /// Tells the activation to do something about its own end. Does not wait for it.
@@ -115,7 +230,7 @@ impl Handle {
     /// The activation's generation; 0 before it has opened its data.
     #[must_use]
     pub fn generation(&self) -> Generation {
-        Generation(self.0.generation.load(Ordering::Relaxed))
+        self.0.generation()
     }
 
     /// For how long it has had nothing to do; `None` while it has.
@@ -157,6 +272,24 @@ impl Shared {
         self.mailbox.max_capacity() - self.mailbox.capacity()
     }
 
+    pub(crate) fn set_gone(&self, id: ConnId) {
+        self.gone().push(id);
+        self.is_gone.notify_one();
+    }
+
+    pub(crate) fn take_gone(&self) -> Vec<ConnId> {
+        std::mem::take(&mut self.gone())
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Vec<ConnId>> {
+        // A list is never left half changed.
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn set_generation(&self, generation: Generation) {
         self.generation.store(generation.0, Ordering::Relaxed);
     }
@@ -176,37 +309,56 @@ pub(crate) fn refuse(reply: Reply, error: ActorError) {
     _ = reply.send(Err(CallError::Failed(error)));
 }
 
-/// A call that never began goes back to the router, which enters it again.
-pub(crate) fn hand_back(call: Call) {
-    // A caller that has hung up needs nothing.
-    _ = call.reply.send(Err(CallError::NotBegun));
+/// The way back to a caller whose call has begun. Whatever happens here, it is answered once.
+#[derive(Debug)]
+pub(crate) struct Begun(Option<Waiter>);
+
+#[derive(Debug)]
+enum Waiter {
+    Reply(Reply),
+    Conn(Arc<Conn>, u64, ActorSpecifier),
+    /// Nobody waits, but the turn counts like any other.
+    Nobody,
 }
 
-/// The way back to a caller whose action has begun.
-///
-/// A reply that is dropped says that the call never began, and such a call is entered again. This one says
-/// something when it is dropped, so that whatever happens here, no action runs twice.
-#[derive(Debug)]
-pub(crate) struct Begun(Option<Reply>);
-
 impl Begun {
-    pub(crate) const fn new(reply: Reply) -> Self {
-        Self(Some(reply))
+    pub(crate) const fn reply(reply: Reply) -> Self {
+        Self(Some(Waiter::Reply(reply)))
+    }
+
+    /// A call of a realtime connection, whose answer goes there.
+    pub(crate) fn conn(conn: Arc<Conn>, call: u64, actor: ActorSpecifier) -> Self {
+        conn.begin_call();
+        Self(Some(Waiter::Conn(conn, call, actor)))
+    }
+
+    pub(crate) const fn nobody() -> Self {
+        Self(Some(Waiter::Nobody))
     }
 
     /// Answers. A caller that has hung up does not undo the turn.
-    pub(crate) fn answer(mut self, output: Result<Bytes, ActorError>) {
-        if let Some(reply) = self.0.take() {
-            _ = reply.send(output.map_err(CallError::Failed));
+    pub(crate) fn answer(mut self, output: Result<Output, ActorError>) {
+        self.give(output);
+    }
+
+    fn give(&mut self, output: Result<Output, ActorError>) {
+        match self.0.take() {
+            Some(Waiter::Reply(reply)) => _ = reply.send(output.map_err(CallError::Failed)),
+            Some(Waiter::Conn(conn, call, actor)) => {
+                let output = output.map(|output| match output {
+                    Output::Value(value) => value,
+                    Output::Done | Output::Response(_) => Bytes::from_static(&[0xf7]),
+                });
+                conn.answer(call, output, actor);
+            }
+            Some(Waiter::Nobody) | None => {}
         }
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        if let Some(reply) = self.0.take() {
-            refuse(reply, aborted());
-        }
+        self.give(Err(aborted()));
     }
 }
 

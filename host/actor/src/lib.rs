@@ -5,17 +5,26 @@
 //! Each rule that the loop in `activation.rs` follows stands beside it: `gate.rs` (what waits to
 //! leave until the writes before it are kept), `turns.rs` (what runs, and by when it has to answer),
 //! `stop.rs` (how it ends in order), `behalf.rs` (on whose behalf it calls others),
-//! `orders.rs` (who may be told to stop, and how).
+//! `orders.rs` (who may be told to stop, and how), `conn.rs` and `conns.rs` (clients that are attached), `outward.rs` (what
+//! leaves besides answers).
 
 mod activate;
 mod activation;
+mod begin;
 mod behalf;
+mod body;
+mod conn;
+mod conns;
+mod entry;
 mod gate;
 mod handle;
 mod orders;
+mod outward;
 mod stop;
 mod turns;
 
 pub use activate::{ActiveType, Ended, Parts, Revisions, activate};
-pub use handle::{CallError, Handle};
+pub use conn::{Conn, Sockets};
+pub use greenroom_runtime::{Body, BodyError, HttpRequest, HttpResponse};
+pub use handle::{CallError, Caller, Handle, Output, Short, What};
 pub use orders::Order;

@@ -6,6 +6,8 @@
 //! the next instance, and in every other case they go back to the router, which enters them again when
 //! the activation has ended.
 
+use std::ops::ControlFlow;
+
 use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use greenroom_model::ActorTypeOptions;
@@ -13,8 +15,9 @@ use greenroom_runtime::{Guest, StopReason};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::activation::{Activation, End, Entry, Event, Running, enter, next_kept};
-use crate::handle::{Call, hand_back};
+use crate::activation::{Activation, End, Event, Running, next_kept};
+use crate::entry::{Entry, enter};
+use crate::handle::Call;
 use crate::orders::Order;
 
 /// How far a stop lets turns go.
@@ -70,10 +73,21 @@ impl Activation<'_> {
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
             return end;
         }
+        // After the stop hook, which may have had something to say to them.
+        let leaving = self.end_connections(order);
+        running.extend(
+            leaving
+                .into_iter()
+                .map(|entry| enter(guest, self.identity, entry).boxed()),
+        );
+        if let Some(end) = self.drain(guest, &mut running, &draining).await {
+            return end;
+        }
         if order != Order::Upgrade {
             self.mailbox.close();
+            // Dropping a call hands it back.
             while let Ok(call) = self.mailbox.try_recv() {
-                hand_back(call);
+                drop(call);
             }
         }
         End::from(order)
@@ -91,11 +105,13 @@ impl Activation<'_> {
     {
         let mut is_in_grace = true;
         loop {
+            let is_busy = self.turns.has_callers() || !self.requests.is_empty();
             let is_waited_for = match draining.until {
-                Until::Answered => self.turns.has_callers(),
-                Until::Stopped => !self.is_stopped || self.turns.has_callers(),
+                Until::Answered => is_busy,
+                Until::Stopped => !self.is_stopped || is_busy,
             };
-            let is_running = is_in_grace && is_waited_for && !running.is_empty();
+            // A request may be over for the guest while its response is still on its way.
+            let is_running = is_in_grace && is_waited_for;
             if !is_running && self.commit.is_none() && !self.is_touched {
                 return None;
             }
@@ -103,9 +119,11 @@ impl Activation<'_> {
             let has_room = running.len() < self.limits.turns_max;
             let event = tokio::select! {
                 biased;
-                Some((work, output)) = running.next() => Event::Ended(work, output),
+                Some(ended) = running.next() => Event::Ended(ended),
                 kept = next_kept(&mut self.commit) => Event::Committed(kept),
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
+                () = self.effects.notified() => Event::Sent,
+                () = self.shared.is_gone.notified() => Event::Gone,
                 Some(call) = self.mailbox.recv(), if is_running && can_leave => Event::Called(call),
                 () = std::future::ready(()), if self.can_settle() => Event::Settle,
                 () = tokio::time::sleep_until(draining.grace_over), if is_running => Event::GraceOver,
@@ -118,31 +136,39 @@ impl Activation<'_> {
                     // Never handed back: who is, waits for the end of the activation, and this one goes on.
                     self.left.push_back(call);
                 }
-                Event::Called(call) => hand_back(call),
+                // Dropping a call hands it back.
+                Event::Called(call) => drop(call),
                 Event::GraceOver => {
                     // What is left is cut off; what it has changed so far is kept.
                     is_in_grace = false;
                     self.is_touched = true;
                     warn!(actor_id = %self.identity.id, turns = running.len(), "turns are cut off");
                     running.clear();
+                    self.requests.clear();
                 }
-                other => {
-                    if let Some(end) = self.handle(guest, other).await {
-                        return Some(end);
+                other => match self.handle(guest, other).await {
+                    ControlFlow::Break(end) => return Some(end),
+                    ControlFlow::Continue(entries) if is_in_grace => {
+                        running.extend(
+                            entries
+                                .into_iter()
+                                .map(|entry| enter(guest, self.identity, entry).boxed()),
+                        );
                     }
-                }
+                    ControlFlow::Continue(_) => {}
+                },
             }
         }
     }
 
     /// Lets a call in, if there is room for another turn. Without room it is handed back, which is only for
     /// activations that end.
-    fn admit<'g>(&self, guest: &'g Guest<'_>, running: &mut Running<'g>, call: Call)
+    fn admit<'g>(&mut self, guest: &'g Guest<'_>, running: &mut Running<'g>, call: Call)
     where
         Self: 'g,
     {
         if running.len() >= self.limits.turns_max {
-            hand_back(call);
+            drop(call);
         } else if let Some(entry) = self.begin(call) {
             running.push(enter(guest, self.identity, entry).boxed());
         }

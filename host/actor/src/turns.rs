@@ -5,7 +5,7 @@
 //! by its deadline is *overdue*: its caller is told, and it goes on without one (nothing can end a
 //! single call of a guest).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,15 +35,17 @@ pub(crate) struct Turns {
 #[derive(Debug, Default)]
 struct Table {
     last: TurnId,
-    /// In time, by number: all have the same time to answer, so the first is due first.
+    /// In time.
     running: BTreeMap<TurnId, Turn>,
+    /// The same, by when they have to have answered.
+    deadlines: BTreeSet<(Instant, TurnId)>,
     overdue: usize,
     /// When a turn last began or ended.
     moved: Option<Instant>,
     /// When the whole instance has to be gone.
     end_by: Option<Instant>,
-    /// The watchdog knows of a deadline, and none that is added can be earlier.
-    is_watched: bool,
+    /// The deadline that the watchdog knows of.
+    watched: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -68,21 +70,31 @@ impl Turns {
         }
     }
 
+    /// A turn that has the time that actions have.
     pub(crate) fn begin(&self, caller: Begun, lineage: Lineage) -> TurnId {
+        self.begin_within(self.timeout, caller, lineage)
+    }
+
+    pub(crate) fn begin_within(
+        &self,
+        timeout: Duration,
+        caller: Begun,
+        lineage: Lineage,
+    ) -> TurnId {
         let mut table = self.lock();
         table.last += 1;
         let id = table.last;
         let now = Instant::now();
+        let deadline = now + timeout;
         table.moved = Some(now);
-        table.running.insert(
-            id,
-            Turn {
-                deadline: now + self.timeout,
-                caller,
-                lineage,
-            },
-        );
-        if !table.is_watched {
+        let turn = Turn {
+            deadline,
+            caller,
+            lineage,
+        };
+        table.running.insert(id, turn);
+        table.deadlines.insert((deadline, id));
+        if table.watched.is_none_or(|watched| deadline < watched) {
             self.changed.notify_one();
         }
         id
@@ -93,10 +105,21 @@ impl Turns {
         let mut table = self.lock();
         let turn = table.running.remove(&id);
         table.moved = Some(Instant::now());
-        if turn.is_none() {
-            table.overdue -= 1;
+        match turn {
+            Some(turn) => {
+                table.deadlines.remove(&(turn.deadline, id));
+                Some(turn.caller)
+            }
+            None => {
+                table.overdue -= 1;
+                None
+            }
         }
-        turn.map(|turn| turn.caller)
+    }
+
+    /// Whether the turn still has a caller.
+    pub(crate) fn is_waited_for(&self, id: TurnId) -> bool {
+        self.lock().running.contains_key(&id)
     }
 
     /// On whose behalf actor `id` calls others now: its own, and that of everybody who waits for its turns.
@@ -117,7 +140,10 @@ impl Turns {
 
     /// The instance is gone: every caller left is told why.
     pub(crate) fn refuse_all(&self, error: &ActorError) {
-        let running = std::mem::take(&mut self.lock().running);
+        let mut table = self.lock();
+        let running = std::mem::take(&mut table.running);
+        table.deadlines.clear();
+        drop(table);
         running
             .into_values()
             .for_each(|turn| turn.caller.answer(Err(error.clone())));
@@ -145,13 +171,15 @@ impl Turns {
     /// Tells the callers of turns that are due; whether the instance has to be given up.
     fn tell_overdue(&self, now: Instant, waiting: &impl Fn() -> usize) -> bool {
         let mut table = self.lock();
-        while let Some(first) = table.running.first_entry() {
-            if first.get().deadline > now {
+        while let Some((deadline, id)) = table.deadlines.first().copied() {
+            if deadline > now {
                 break;
             }
-            let turn = first.remove();
+            table.deadlines.pop_first();
             table.overdue += 1;
-            turn.caller.answer(Err(timed_out()));
+            if let Some(turn) = table.running.remove(&id) {
+                turn.caller.answer(Err(timed_out()));
+            }
         }
         let is_due = table.end_by.is_some_and(|end_by| end_by <= now);
         let is_still = table.moved.is_some_and(|moved| moved + self.timeout <= now);
@@ -167,11 +195,8 @@ impl Turns {
 
 impl Table {
     fn next_deadline(&mut self) -> Option<Instant> {
-        let turn = self
-            .running
-            .first_key_value()
-            .map(|(_, turn)| turn.deadline);
-        self.is_watched = turn.is_some();
+        let turn = self.deadlines.first().map(|(deadline, _)| *deadline);
+        self.watched = turn;
         // A guest that lets nobody in is noticed by looking again and again.
         let again = (self.overdue > 0).then(|| Instant::now() + LOOK_AGAIN);
         turn.into_iter().chain(self.end_by).chain(again).min()
@@ -200,7 +225,7 @@ mod tests {
     async fn an_overdue_turn_answers_without_ending() {
         let turns = turns();
         let (reply, mut answer) = oneshot::channel();
-        let id = turns.begin(Begun::new(reply), Lineage::default());
+        let id = turns.begin(Begun::reply(reply), Lineage::default());
         let watched = tokio::time::timeout(Duration::from_secs(59), turns.watch(|| 0));
         assert!(watched.await.is_err());
         assert!(answer.try_recv().is_err(), "not yet");
@@ -218,12 +243,12 @@ mod tests {
     async fn a_turn_begun_while_watching_is_watched() {
         let turns = turns();
         let (early, _early_answer) = oneshot::channel();
-        let early = turns.begin(Begun::new(early), Lineage::default());
+        let early = turns.begin(Begun::reply(early), Lineage::default());
         let begin_later = async {
             tokio::time::sleep(Duration::from_secs(30)).await;
             turns.end(early);
             let (late, answer) = oneshot::channel();
-            turns.begin(Begun::new(late), Lineage::default());
+            turns.begin(Begun::reply(late), Lineage::default());
             answer.await
         };
         let answered = tokio::select! {
@@ -237,7 +262,7 @@ mod tests {
     async fn a_guest_that_lets_nobody_in_is_given_up() {
         let turns = turns();
         let (reply, _answer) = oneshot::channel();
-        turns.begin(Begun::new(reply), Lineage::default());
+        turns.begin(Begun::reply(reply), Lineage::default());
         let watched = tokio::time::timeout(Duration::from_secs(61), turns.watch(|| 1));
         assert!(watched.await.is_ok());
     }

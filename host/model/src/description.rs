@@ -11,6 +11,8 @@ use crate::{ActorType, ComponentName, InvalidName};
 const NAME_BYTES_MAX: usize = 256;
 /// Actions in one actor type.
 const ACTIONS_MAX: usize = 1_024;
+/// Events that one actor type declares.
+const EVENTS_MAX: usize = 1_024;
 /// Parameters of one action.
 const PARAMETERS_MAX: usize = 64;
 
@@ -37,6 +39,12 @@ pub struct ActorTypeDescription {
     pub name: String,
     /// What clients may call.
     pub actions: Vec<ActionDescription>,
+    /// What it sends, as far as it says.
+    #[serde(default)]
+    pub events: Vec<EventDescription>,
+    /// What else it handles.
+    #[serde(default)]
+    pub handlers: Handlers,
     /// How it is to be treated.
     pub options: ActorTypeOptions,
 }
@@ -63,6 +71,29 @@ pub struct ParameterDescription {
     pub optional: bool,
 }
 
+/// One declared event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventDescription {
+    /// What clients subscribe to.
+    pub name: String,
+    /// The type of its argument, in the words of the guest's language.
+    pub type_name: String,
+    /// Whether the guest is asked before a client may have it.
+    pub guarded: bool,
+}
+
+/// What a guest wants to be told of besides actions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Handlers {
+    /// Short connections, too; and connections are saved.
+    pub connections: bool,
+    /// Raw HTTP requests.
+    pub request: bool,
+    /// Raw WebSockets.
+    pub websocket: bool,
+}
+
 /// How the host treats actors of a type; `None` is the host's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -75,6 +106,10 @@ pub struct ActorTypeOptions {
     pub action_timeout_ms: Option<u32>,
     /// How long a stop may take, in milliseconds.
     pub stop_grace_ms: Option<u32>,
+    /// Whether an open realtime connection keeps an actor awake.
+    pub connections_keep_awake: bool,
+    /// Whether raw WebSockets stay open over sleep.
+    pub websockets_hibernate: bool,
 }
 
 impl ActorTypeOptions {
@@ -110,6 +145,9 @@ pub enum BadDescription {
     /// Too many actions or parameters, or a name of them that is empty or too long.
     #[error("the actor type {0:?} has an action list over its bounds")]
     Actions(String),
+    /// Too many events, or a name of one that is empty or too long.
+    #[error("the actor type {0:?} has an event list over its bounds")]
+    Events(String),
     /// An option that is out of range.
     #[error(
         "the actor type {actor_type:?} asks for {option} = {asked}; at most {most} are allowed"
@@ -170,6 +208,10 @@ impl ActorTypeDescription {
         if self.actions.len() > ACTIONS_MAX || !self.actions.iter().all(is_action) {
             return Err(BadDescription::Actions(self.name.clone()));
         }
+        all_differ("events", self.events.iter().map(|event| event.name.as_str()))?;
+        if self.events.len() > EVENTS_MAX || !self.events.iter().all(|event| is_name(&event.name)) {
+            return Err(BadDescription::Events(self.name.clone()));
+        }
         let options = &self.options;
         for (option, asked, most) in [
             ("sleep-after-ms", options.sleep_after_ms, OPTION_MS_MAX),
@@ -223,6 +265,8 @@ mod tests {
         let actor_type = |name: &&str| ActorTypeDescription {
             name: (*name).to_owned(),
             actions: actions.iter().map(action).collect(),
+            events: Vec::new(),
+            handlers: Handlers::default(),
             options: ActorTypeOptions::default(),
         };
         ComponentDescription {

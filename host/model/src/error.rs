@@ -171,6 +171,18 @@ codes! {
     QUERY_GET_DISALLOWED_PARAMS = "guard"."query_get_disallowed_params", 400;
     /// A gateway query with method `getOrCreate` and no pool.
     QUERY_MISSING_POOL = "guard"."query_missing_pool", 400;
+    /// The actor refuses this client, or what it asks for.
+    AUTH_FORBIDDEN = "auth"."forbidden", 403;
+    /// The actor's handler of raw HTTP requests gave no response.
+    NO_RESPONSE = "actor"."no_response", 500;
+    /// The actor type has no handler of raw WebSockets.
+    NO_WEBSOCKET_HANDLER = "actor"."no_websocket_handler", 404;
+    /// A WebSocket asks for an encoding that there is not.
+    UNSUPPORTED_WEBSOCKET_ENCODING = "actor"."unsupported_websocket_encoding", 400;
+    /// The actor stops, and this connection cannot outlive that.
+    STOPPED = "actor"."stopped", 503;
+    /// The client of a connection does not read what it is sent.
+    TOO_SLOW = "message"."too_slow", 503;
     /// A request for an actor that leads nowhere.
     NO_ROUTE = "guard"."no_route", 404;
     /// The host cannot take the request now: it is stopping, or all its places are taken.

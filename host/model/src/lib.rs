@@ -4,6 +4,7 @@
 //! and nothing else.
 
 mod call;
+mod conn;
 mod description;
 mod error;
 mod id;
@@ -13,9 +14,12 @@ mod ports;
 mod time;
 
 pub use call::{ActorSpecifier, Lineage, Target};
+pub use conn::{
+    Answer, ConnId, ConnKind, EVENT_FORMS, Event, Message, Opening, OpeningRequest, Outgoing,
+};
 pub use description::{
     ActionDescription, ActorTypeDescription, ActorTypeOptions, BadDescription,
-    ComponentDescription, ParameterDescription,
+    ComponentDescription, EventDescription, Handlers, ParameterDescription,
 };
 pub use error::{ActorError, Code, codes};
 pub use id::{
@@ -24,5 +28,5 @@ pub use id::{
 };
 pub use key::{ActorKey, InvalidKey};
 pub use limits::Limits;
-pub use ports::Outbound;
+pub use ports::{ConnSink, Outbound};
 pub use time::{Clock, Millis, SystemClock};

@@ -28,6 +28,17 @@ pub struct Limits {
     /// How long a guest's start (instantiate, create or wake) may take.
     pub start_timeout: Duration,
 
+    /// How long a guest may take to let a connection in, or to close a raw WebSocket.
+    pub connect_timeout: Duration,
+    /// How long a guest may take until it begins to answer a raw HTTP request.
+    pub request_timeout: Duration,
+    /// Long connections of one actor; one more is refused.
+    pub actor_conns_max: usize,
+    /// Events that one connection may be subscribed to.
+    pub subscriptions_max: usize,
+    /// Bytes of events and messages of one actor that wait to leave; a guest that sends more is cut off.
+    pub outbox_bytes_max: usize,
+
     /// Linear memory of one activation, in bytes.
     pub guest_memory_bytes_max: usize,
     /// Time that a guest may compute without giving control back.
@@ -66,6 +77,16 @@ pub struct Limits {
     pub incoming_bytes_max: usize,
     /// Answer of an action call to outside, in bytes.
     pub outgoing_bytes_max: usize,
+    /// Body of a raw HTTP request or response, each way, in bytes.
+    pub raw_body_bytes_max: usize,
+    /// Message on a raw WebSocket, each way, in bytes.
+    pub raw_message_bytes_max: usize,
+    /// WebSockets that clients hold open at once, over all actors; one more is closed at once.
+    pub websockets_max: usize,
+    /// Bytes that wait for a slow client of one connection; with more, it is closed.
+    pub conn_queue_bytes_max: usize,
+    /// Frames that wait for a slow client of one connection; with more, it is closed.
+    pub conn_queue_frames_max: usize,
     /// Input of a creation over REST, in bytes of CBOR.
     pub input_bytes_max: usize,
     /// Actors in one page of a listing.
@@ -91,6 +112,11 @@ impl Default for Limits {
             action_timeout: Duration::from_secs(60),
             stop_grace: Duration::from_secs(15),
             start_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(300),
+            actor_conns_max: 16_384,
+            subscriptions_max: 1_024,
+            outbox_bytes_max: 16 << 20,
             guest_memory_bytes_max: 64 << 20,
             guest_burst_max: Duration::from_secs(5),
             guest_message_bytes_max: 16 << 20,
@@ -109,6 +135,11 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(60),
             incoming_bytes_max: 64 << 10,
             outgoing_bytes_max: 1 << 20,
+            raw_body_bytes_max: 20 << 20,
+            raw_message_bytes_max: 8 << 20,
+            websockets_max: 20_000,
+            conn_queue_bytes_max: 8 << 20,
+            conn_queue_frames_max: 16_384,
             input_bytes_max: 4 << 20,
             page_actors_max: 100,
             directory_names_max: 200_000,

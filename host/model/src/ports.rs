@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{ActorError, ActorId, ActorName, Lineage, Namespace, Target};
+use crate::{ActorError, ActorId, ActorName, Lineage, Namespace, Outgoing, Target};
 
 /// How a guest reaches other actors. The runtime calls it by way of the actor, which fills in the lineage;
 /// placement implements it.
@@ -40,4 +40,13 @@ pub trait Outbound: Send + Sync + 'static {
     ///
     /// `actor.not_found` if there is no such actor in namespace `from`.
     async fn resolve(&self, from: &Namespace, target: Target) -> Result<ActorId, ActorError>;
+}
+
+/// How an actor reaches the client of a long connection. The actor calls it; the server implements it.
+pub trait ConnSink: Send + Sync + std::fmt::Debug + 'static {
+    /// Puts something into the connection's queue, without waiting.
+    ///
+    /// Order is kept. When the queue is full, the connection is closed instead of anybody waiting; what is sent
+    /// to a connection that is closed is dropped.
+    fn send(&self, outgoing: Outgoing);
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use greenroom_actor::Short;
 use greenroom_model::{ActorError, ActorId, ActorName, Lineage, Namespace, Outbound, Target};
 
 use crate::activations::closing;
@@ -47,7 +48,8 @@ impl Outbound for Inside {
     ) -> Result<Bytes, ActorError> {
         let router = self.router()?;
         check_namespace(&router, from, &target).await?;
-        let answer = router.call(lineage, target, action, args).await;
+        let caller = Short::plain();
+        let answer = router.call(lineage, &target, caller, action, args).await;
         answer
             .map(|answer| answer.output)
             .map_err(|failed| failed.error)

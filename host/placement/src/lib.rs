@@ -19,7 +19,8 @@ use greenroom_storage::Storage;
 
 pub use info::{ActorInfo, ActorPage, Duplicate, ListFilter};
 pub use registry::{Deployment, Registry, RevisionInfo};
-pub use router::{Answer, Failed, Router};
+pub use greenroom_actor::{Body, BodyError, Conn, HttpRequest, HttpResponse, Short};
+pub use router::{Answer, Failed, Frame, Router};
 
 /// What placement is built from.
 #[derive(Clone)]

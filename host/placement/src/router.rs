@@ -3,8 +3,13 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use greenroom_actor::{CallError, Handle, Order, Parts};
-use greenroom_model::{ActorError, ActorId, ActorName, ActorSpecifier, Lineage, Target, codes};
+use greenroom_actor::{
+    CallError, Caller, Conn, Handle, HttpRequest, HttpResponse, Order, Output, Parts, Short, Sockets,
+    What,
+};
+use greenroom_model::{
+    ActorError, ActorId, ActorName, ActorSpecifier, ConnSink, Lineage, Message, Opening, Target, codes,
+};
 use greenroom_storage::{ActorRecord, ListQuery};
 
 use tokio::sync::Semaphore;
@@ -27,6 +32,7 @@ pub struct Router {
     registry: Arc<Registry>,
     directory: Arc<Directory>,
     activations: Activations,
+    sockets: Arc<Sockets>,
     /// Deploys under way, one of which works while the others wait.
     tasks: TaskTracker,
     deploys: Arc<Semaphore>,
@@ -39,6 +45,29 @@ pub struct Answer {
     pub output: Bytes,
     /// Who answered.
     pub actor: ActorSpecifier,
+}
+
+/// What comes on a connection.
+#[derive(Debug)]
+pub enum Frame {
+    /// An action is called.
+    Action {
+        /// The client's number for the call.
+        call: u64,
+        /// Its name.
+        action: String,
+        /// Its arguments (a CBOR array).
+        args: Bytes,
+    },
+    /// An event is wanted, or not any more.
+    Subscribe {
+        /// Its name.
+        event: String,
+        /// Whether it is wanted.
+        is_wanted: bool,
+    },
+    /// A raw message.
+    Message(Message),
 }
 
 /// Why a call came to nothing.
@@ -62,11 +91,13 @@ impl Router {
     pub fn new(foundation: Foundation, registry: Arc<Registry>) -> Arc<Self> {
         Arc::new_cyclic(|router: &Weak<Self>| {
             let directory = Arc::new(Directory::new(foundation.clone()));
+            let sockets = Arc::new(Sockets::default());
             let parts = Parts {
                 storage: foundation.storage.clone(),
                 engine: foundation.engine.clone(),
                 revisions: registry.clone(),
                 outbound: Arc::new(Inside(router.clone())),
+                sockets: sockets.clone(),
                 limits: foundation.limits.clone(),
             };
             let activations = Activations::new(directory.clone(), parts);
@@ -76,13 +107,14 @@ impl Router {
                 registry,
                 directory,
                 activations,
+                sockets,
                 tasks: TaskTracker::new(),
                 deploys: Arc::new(Semaphore::new(deploys_max)),
             }
         })
     }
 
-    /// Runs an action and waits for its result. The actor is woken, or created, if need be.
+    /// Runs an action for `caller` and waits for its result. The actor is woken, or created, if need be.
     ///
     /// A call that was handed back before it began is entered again, a bounded number of times; one that
     /// has begun never is.
@@ -93,29 +125,121 @@ impl Router {
     pub async fn call(
         &self,
         lineage: Lineage,
-        target: Target,
+        target: &Target,
+        caller: Short,
         action: String,
         args: Bytes,
     ) -> Result<Answer, Failed> {
+        let what = What::Action {
+            from: Caller::Short(caller),
+            action,
+            args,
+        };
+        match self.enter(lineage, target, what).await? {
+            (Output::Value(output), actor) => Ok(Answer { output, actor }),
+            (Output::Done | Output::Response(_), _) => Err(ActorError::internal().into()),
+        }
+    }
+
+    /// Hands a raw request to an actor. No response means that its type answers none.
+    ///
+    /// # Errors
+    ///
+    /// The guest's own error, or why it could not be asked.
+    pub async fn request(
+        &self,
+        target: &Target,
+        opening: Opening,
+        request: HttpRequest,
+    ) -> Result<(Option<HttpResponse>, ActorSpecifier), Failed> {
+        let what = What::Request(Arc::new(opening), request);
+        match self.enter(Lineage::default(), target, what).await? {
+            (Output::Response(response), actor) => Ok((response, actor)),
+            (Output::Done | Output::Value(_), _) => Err(ActorError::internal().into()),
+        }
+    }
+
+    /// Asks an actor to let a connection in, and waits until it has. What the actor sends goes to `sink`, from
+    /// before this returns. [`closed`](Self::closed) has to follow when the connection is over.
+    ///
+    /// # Errors
+    ///
+    /// The guest's refusal, or why it could not be asked; there is no connection then.
+    pub async fn connect(
+        &self,
+        target: &Target,
+        opening: Opening,
+        sink: Box<dyn ConnSink>,
+    ) -> Result<Arc<Conn>, Failed> {
+        let actor = self.locate(target).await?;
+        let conn = Conn::new(actor.id, opening, sink);
+        let target = Target::Id(actor.id);
+        let what = What::Connect(conn.clone());
+        let entered = self.enter(Lineage::default(), &target, what).await;
+        if let Err(failed) = entered {
+            // It may have been let in and lost again.
+            self.closed(&conn, 1006, String::new());
+            return Err(failed);
+        }
+        Ok(conn)
+    }
+
+    /// Hands a frame of a connection to its actor, which is woken if need be. Returns when it has begun: what
+    /// comes of it goes to the connection. Whoever waits for that before the next frame keeps the order.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not begin.
+    pub async fn frame(&self, conn: &Arc<Conn>, frame: Frame) -> Result<(), Failed> {
+        let conn = conn.clone();
+        let target = Target::Id(conn.actor);
+        let what = match frame {
+            Frame::Action { call, action, args } => What::Action {
+                from: Caller::Conn(conn, call),
+                action,
+                args,
+            },
+            Frame::Subscribe { event, is_wanted } => What::Subscribe {
+                conn,
+                event,
+                is_wanted,
+            },
+            Frame::Message(message) => What::Message(conn, message),
+        };
+        let entered = self.enter(Lineage::default(), &target, what).await;
+        entered.map(|_| ())
+    }
+
+    /// Says that the client of a connection is gone, and how. The actor is not woken for that; if it sleeps,
+    /// it learns of it when it wakes.
+    pub fn closed(&self, conn: &Conn, code: u16, reason: String) {
+        conn.set_gone(code, reason);
+        self.sockets.remove(conn);
+        if let Some(handle) = self.activations.get(conn.actor) {
+            handle.set_gone(conn.id());
+        }
+    }
+
+    async fn enter(
+        &self,
+        lineage: Lineage,
+        target: &Target,
+        what: What,
+    ) -> Result<(Output, ActorSpecifier), Failed> {
+        let mut what = what;
         for _ in 0..=self.foundation.limits.reentries_max {
-            let actor = self.locate(&target).await?;
+            let actor = self.locate(target).await?;
             let handle = self.activations.get_or_activate(&actor).await?;
-            let called = handle
-                .call(lineage.clone(), action.clone(), args.clone())
-                .await;
-            let specifier = || ActorSpecifier {
+            let entered = handle.enter(lineage.clone(), what).await;
+            let specifier = ActorSpecifier {
                 id: actor.id,
                 key: actor.name.key.clone(),
                 generation: handle.generation(),
             };
-            let error = match called {
-                Ok(output) => {
-                    return Ok(Answer {
-                        output,
-                        actor: specifier(),
-                    });
-                }
-                Err(CallError::NotBegun) => {
+            let error = match entered {
+                Ok(output) => return Ok((output, specifier)),
+                Err(CallError::NotBegun(back)) => {
+                    what = *back;
                     handle.ended().await;
                     continue;
                 }
@@ -124,10 +248,10 @@ impl Router {
             };
             return Err(Failed {
                 error,
-                actor: Some(specifier()),
+                actor: Some(specifier),
             });
         }
-        let text = "the actor left memory again and again before the action could begin";
+        let text = "the actor left memory again and again before the call could begin";
         Err(ActorError::new(codes::STOPPING, text).into())
     }
 
@@ -274,6 +398,7 @@ impl Router {
             .await
             .map_err(storage_error)?;
         self.directory.forget(&actor);
+        self.sockets.close(id);
         // Whoever woke it in between can keep nothing any more, and has no business in memory either.
         if let Some(handle) = self.activations.get(id) {
             handle.order(Order::Sleep);

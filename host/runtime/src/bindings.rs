@@ -13,6 +13,7 @@ wasmtime::component::bindgen!({
     exports: { default: async | store },
     with: {
         "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
+        "wasi:http": wasmtime_wasi_http::p3::bindings::http,
     },
     require_store_data_send: true,
 });

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_model::{
     ActionDescription, ActorError, ActorId, ActorKey, ActorName, ActorType, ActorTypeDescription,
-    ActorTypeOptions, ComponentDescription, ComponentHash, Lineage, Namespace, Outbound,
-    ParameterDescription, Target,
+    ActorTypeOptions, ComponentDescription, ComponentHash, EventDescription, Handlers, Lineage,
+    Namespace, Outbound, ParameterDescription, Target,
 };
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -28,6 +28,7 @@ const GRANTED: &[&str] = &[
     "wasi:clocks/",
     "wasi:random/",
     "wasi:cli/",
+    "wasi:http/types@",
 ];
 
 /// Why an upload is not taken.
@@ -193,7 +194,7 @@ impl Engine {
     pub async fn describe(&self, compiled: &Compiled) -> Result<ComponentDescription, Refused> {
         let bad = Refused::BadDescription;
         let describing = async {
-            let (mut instance, _barriers) = Instance::new(self, compiled, Setup::nobody()).await?;
+            let (mut instance, _arriving) = Instance::new(self, compiled, Setup::nobody()).await?;
             instance
                 .run(async |guest| {
                     let exports = guest.actor.greenroom_actor_description();
@@ -222,15 +223,26 @@ fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
             no_sleep,
             action_timeout_ms,
             stop_grace_ms,
+            connections_keep_awake,
+            websockets_hibernate,
         } = actor_type.options;
+        let has = |handler| actor_type.handlers.contains(handler);
         ActorTypeDescription {
             name: actor_type.name,
             actions: actor_type.actions.into_iter().map(action).collect(),
+            handlers: Handlers {
+                connections: has(wit::Handlers::CONNECTIONS),
+                request: has(wit::Handlers::REQUEST),
+                websocket: has(wit::Handlers::WEBSOCKET),
+            },
+            events: actor_type.events.into_iter().map(event).collect(),
             options: ActorTypeOptions {
                 sleep_after_ms,
                 no_sleep,
                 action_timeout_ms,
                 stop_grace_ms,
+                connections_keep_awake,
+                websockets_hibernate,
             },
         }
     });
@@ -239,6 +251,14 @@ fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
         name: component.name,
         sdk: component.sdk,
         actor_types,
+    }
+}
+
+fn event(event: wit::EventDescription) -> EventDescription {
+    EventDescription {
+        name: event.name,
+        type_name: event.type_name,
+        guarded: event.guarded,
     }
 }
 

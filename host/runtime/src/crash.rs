@@ -17,6 +17,9 @@ pub enum Crash {
     /// It handed over something that breaks the contract.
     #[error("it broke the contract: {0}")]
     Contract(String),
+    /// It sent more at a stretch than may wait to leave.
+    #[error("it sent more events and messages than may wait to leave")]
+    Outbox,
     /// A panic, a failed assertion, an access out of bounds, and so on.
     #[error("it trapped: {0}")]
     Trap(String),
@@ -73,6 +76,11 @@ impl Crash {
             Self::Contract(_) => ActorError::new(
                 codes::INVALID_OUTPUT,
                 "the actor's code answered with something that is not a value and was stopped",
+            ),
+            Self::Outbox => ActorError::new(
+                codes::OUTGOING_TOO_LONG,
+                "the actor sent more events and messages than may wait to leave and was stopped; wait in \
+                 between",
             ),
             Self::Trap(_) => ActorError::new(
                 codes::CRASHED,

@@ -7,26 +7,37 @@ use tokio::sync::mpsc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::crash::{Crash, Raised};
+use crate::effects::Outbox;
 use crate::engine::EPOCH;
+use crate::http::Hooks;
 use crate::instance::{Barrier, Setup};
 use crate::output::{Log, Output};
 
 pub(crate) struct Ctx {
     wasi: WasiCtx,
-    table: ResourceTable,
+    http: WasiHttpCtx,
+    pub(crate) hooks: Hooks,
+    pub(crate) table: ResourceTable,
     pub(crate) memory: MemoryBound,
     pub(crate) burst: Burst,
     pub(crate) log: Log,
     pub(crate) output: Output,
     pub(crate) outbound: Arc<dyn Outbound>,
     pub(crate) barriers: mpsc::Sender<Barrier>,
+    pub(crate) outbox: Outbox,
     pub(crate) identity: Arc<crate::Identity>,
 }
 
 impl Ctx {
-    pub(crate) fn new(limits: &Limits, setup: Setup, barriers: mpsc::Sender<Barrier>) -> Self {
+    pub(crate) fn new(
+        limits: &Limits,
+        setup: Setup,
+        barriers: mpsc::Sender<Barrier>,
+        outbox: Outbox,
+    ) -> Self {
         let log = Log::new(setup.identity.clone());
         let output = Output::new(log.clone(), limits.guest_output_bytes_max);
         let wasi = WasiCtx::builder()
@@ -35,6 +46,8 @@ impl Ctx {
             .build();
         Self {
             wasi,
+            http: WasiHttpCtx::new(),
+            hooks: Hooks,
             table: ResourceTable::new(),
             memory: MemoryBound {
                 used: 0,
@@ -45,6 +58,7 @@ impl Ctx {
             output,
             outbound: setup.outbound,
             barriers,
+            outbox,
             identity: setup.identity,
         }
     }
@@ -55,6 +69,16 @@ impl WasiView for Ctx {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Ctx {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }

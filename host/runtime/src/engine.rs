@@ -10,6 +10,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use crate::bindings::greenroom::actor;
 use crate::cache::Cache;
@@ -142,6 +143,9 @@ fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Ctx>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
     actor::client::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
+    actor::events::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
+    actor::sockets::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
+    actor::stopping::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
     actor::log::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
     actor::store::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
     actor::types::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
@@ -156,5 +160,6 @@ fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Ctx>> {
     cli::terminal_stdout::add_to_linker::<Ctx, WasiCli>(l, Ctx::cli)?;
     cli::terminal_stderr::add_to_linker::<Ctx, WasiCli>(l, Ctx::cli)?;
     p3::clocks::add_to_linker(l)?;
+    wasmtime_wasi_http::p3::bindings::http::types::add_to_linker::<_, WasiHttp>(l, Ctx::http)?;
     Ok(linker)
 }

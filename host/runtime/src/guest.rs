@@ -1,7 +1,11 @@
 //! A guest's exports as typed calls.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use greenroom_model::{ActorError, ActorId, ActorKey, ActorType, Namespace};
+use greenroom_model::{
+    ActorError, ActorId, ActorKey, ActorType, ConnId, ConnKind, Message, Namespace, Opening,
+};
 use wasmtime::component::Accessor;
 
 use crate::bindings::Actor;
@@ -9,6 +13,8 @@ use crate::bindings::exports::greenroom::actor::{lifecycle, state};
 use crate::bindings::greenroom::actor::types;
 use crate::crash::Crash;
 use crate::ctx::Ctx;
+use crate::effects::Effect;
+use crate::http::{self, HttpRequest, HttpResponse};
 
 /// Who the instance is.
 #[derive(Debug, Clone)]
@@ -39,6 +45,26 @@ pub enum Snapshot {
     Unchanged,
     /// This, as CBOR that has been checked.
     Changed(Bytes),
+}
+
+/// Everything of a guest's that is saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The actor's state.
+    pub state: Snapshot,
+    /// States of connections that are new or have changed, as CBOR that has been checked.
+    pub conns: Vec<(ConnId, Bytes)>,
+}
+
+/// A connection that an earlier instance has let in.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// How it began.
+    pub opening: Arc<Opening>,
+    /// Whether it stays open while the actor sleeps.
+    pub can_hibernate: bool,
+    /// Its state, if it has one.
+    pub state: Option<Bytes>,
 }
 
 /// Why an activation ends, as far as its guest is told.
@@ -92,11 +118,19 @@ impl Guest<'_> {
         &self,
         identity: &Identity,
         state: Option<Bytes>,
+        conns: Vec<Restored>,
     ) -> Result<Result<(), Failure>, Crash> {
         let exports = self.actor.greenroom_actor_lifecycle();
         let state = state.map(Vec::from);
+        let conns = conns
+            .into_iter()
+            .map(|conn| types::RestoredConnection {
+                connection: connection(&conn.opening, conn.can_hibernate),
+                state: conn.state.map(Vec::from),
+            })
+            .collect();
         let woken = exports
-            .call_wake(self.accessor, to_wit(identity), state)
+            .call_wake(self.accessor, to_wit(identity), state, conns)
             .await;
         woken
             .map_err(|e| Crash::from_engine(&e))?
@@ -104,15 +138,22 @@ impl Guest<'_> {
             .flip()
     }
 
-    /// Runs an action. The output is CBOR that has been checked.
+    /// Runs an action, by a connection that the guest knows of or by none. The output is CBOR that has been
+    /// checked.
     ///
     /// # Errors
     ///
     /// [`Crash`], if the instance is lost.
-    pub async fn call(&self, action: String, args: Bytes) -> Result<Result<Bytes, Failure>, Crash> {
+    pub async fn call(
+        &self,
+        caller: Option<ConnId>,
+        action: String,
+        args: Bytes,
+    ) -> Result<Result<Bytes, Failure>, Crash> {
         let exports = self.actor.greenroom_actor_actions();
+        let caller = caller.map(|id| id.to_string());
         let output = exports
-            .call_call(self.accessor, action, Vec::from(args))
+            .call_call(self.accessor, caller, action, Vec::from(args))
             .await;
         match output.map_err(|e| Crash::from_engine(&e))? {
             Ok(output) => checked(output).map(Ok),
@@ -125,13 +166,162 @@ impl Guest<'_> {
     /// # Errors
     ///
     /// [`Crash`], if the instance is lost.
-    pub async fn snapshot(&self) -> Result<Snapshot, Crash> {
+    pub async fn snapshot(&self) -> Result<Saved, Crash> {
         let exports = self.actor.greenroom_actor_state();
-        let snapshot = exports.call_snapshot(self.accessor).await;
-        match snapshot.map_err(|e| Crash::from_engine(&e))? {
-            state::StateSnapshot::Unchanged => Ok(Snapshot::Unchanged),
-            state::StateSnapshot::Changed(state) => checked(state).map(Snapshot::Changed),
+        let saved = exports.call_snapshot(self.accessor).await;
+        let state::Saved { state, connections } = saved.map_err(|e| Crash::from_engine(&e))?;
+        let state = match state {
+            state::StateSnapshot::Unchanged => Snapshot::Unchanged,
+            state::StateSnapshot::Changed(state) => Snapshot::Changed(checked(state)?),
+        };
+        let conns = connections.into_iter().map(|(id, state)| {
+            let id = ConnId::parse(&id).ok_or_else(|| no_connection(&id))?;
+            Ok((id, checked(state)?))
+        });
+        let conns = conns.collect::<Result<_, Crash>>()?;
+        Ok(Saved { state, conns })
+    }
+
+    /// What the guest has sent since this was last asked.
+    #[must_use]
+    pub fn take_effects(&self) -> Vec<Effect> {
+        self.accessor.with(|mut store| store.get().outbox.take())
+    }
+
+    /// Lets a client in, or does not.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`], if the instance is lost; here and below.
+    pub async fn connect(
+        &self,
+        opening: &Opening,
+        can_hibernate: bool,
+    ) -> Result<Result<(), Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_connections();
+        let connection = connection(opening, can_hibernate);
+        let done = exports.call_connect(self.accessor, connection).await;
+        done.map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
+    }
+
+    /// Takes a connection out.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`].
+    pub async fn disconnect(&self, id: ConnId) -> Result<Result<(), Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_connections();
+        let done = exports
+            .call_disconnect(self.accessor, id.to_string())
+            .await;
+        done.map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
+    }
+
+    /// Whether a connection may have an event.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`].
+    pub async fn may_subscribe(
+        &self,
+        id: ConnId,
+        event: String,
+    ) -> Result<Result<bool, Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_connections();
+        let asked = exports
+            .call_may_subscribe(self.accessor, id.to_string(), event)
+            .await;
+        match asked.map_err(|e| Crash::from_engine(&e))? {
+            Ok(may) => Ok(Ok(may)),
+            Err(failed) => failure(failed).map(Err),
         }
+    }
+
+    /// Answers a raw request. The response's body goes on after this.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`].
+    pub async fn request(
+        &self,
+        id: ConnId,
+        request: HttpRequest,
+    ) -> Result<Result<Option<HttpResponse>, Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_raw();
+        let request = http::lower(self.accessor, request)?;
+        let answered = exports
+            .call_on_request(self.accessor, id.to_string(), request)
+            .await;
+        match answered.map_err(|e| Crash::from_engine(&e))? {
+            Ok(None) => Ok(Ok(None)),
+            Ok(Some(response)) => {
+                http::lift(self.accessor, response).map(|response| Ok(Some(response)))
+            }
+            Err(failed) => failure(failed).map(Err),
+        }
+    }
+
+    /// Says that a raw WebSocket is open.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`].
+    pub async fn websocket(&self, id: ConnId) -> Result<Result<(), Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_raw();
+        let done = exports
+            .call_on_websocket(self.accessor, id.to_string())
+            .await;
+        done.map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
+    }
+
+    /// Hands over a raw message.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`].
+    pub async fn message(
+        &self,
+        id: ConnId,
+        message: Message,
+        index: u32,
+    ) -> Result<Result<(), Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_raw();
+        let message = match message {
+            Message::Text(text) => types::WebsocketMessage::Text(text),
+            Message::Binary(bytes) => types::WebsocketMessage::Binary(bytes.into()),
+        };
+        let done = exports
+            .call_on_message(self.accessor, id.to_string(), message, index)
+            .await;
+        done.map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
+    }
+
+    /// Says that a raw WebSocket is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`].
+    pub async fn closed(
+        &self,
+        id: ConnId,
+        code: u16,
+        reason: String,
+    ) -> Result<Result<(), Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_raw();
+        let done = exports
+            .call_on_close(self.accessor, id.to_string(), code, reason)
+            .await;
+        done.map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
     }
 
     /// The last call of all.
@@ -176,6 +366,35 @@ fn to_wit(identity: &Identity) -> types::Identity {
         key: identity.key.parts(),
         namespace: identity.namespace.to_string(),
     }
+}
+
+fn connection(opening: &Opening, can_hibernate: bool) -> types::Connection {
+    let request = opening.request.as_ref();
+    types::Connection {
+        id: opening.id.to_string(),
+        kind: match opening.kind {
+            ConnKind::Call => types::ConnectionKind::Call,
+            ConnKind::Realtime => types::ConnectionKind::Realtime,
+            ConnKind::Request => types::ConnectionKind::Request,
+            ConnKind::Websocket => types::ConnectionKind::Websocket,
+        },
+        params: opening.params.to_vec(),
+        opening: request.map(|request| types::OpeningRequest {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: request
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.to_vec()))
+                .collect(),
+        }),
+        can_hibernate,
+    }
+}
+
+fn no_connection(id: &str) -> Crash {
+    let id: String = id.chars().take(80).collect();
+    Crash::Contract(format!("{id:?} is no connection's id"))
 }
 
 fn failure(failure: types::Failure) -> Result<Failure, Crash> {

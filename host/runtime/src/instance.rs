@@ -5,13 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use greenroom_model::Outbound;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use wasmtime::{AsContextMut, Store};
 
 use crate::bindings::Actor;
 use crate::compiled::Compiled;
 use crate::crash::Crash;
 use crate::ctx::{Burst, Ctx};
+use crate::effects::Outbox;
 use crate::engine::Engine;
 use crate::guest::{Guest, Identity};
 
@@ -22,6 +23,16 @@ const BARRIERS_MAX: usize = 64;
 /// changed up to now is durable.
 #[derive(Debug)]
 pub struct Barrier(pub oneshot::Sender<()>);
+
+/// What comes out of an instance by itself; whoever drives it has to serve it.
+pub struct Arriving {
+    /// What its imports wait at.
+    pub barriers: mpsc::Receiver<Barrier>,
+    /// For barriers of things that leave by other ways than imports.
+    pub barrier_sender: mpsc::Sender<Barrier>,
+    /// Told when there are effects to take with [`Guest::take_effects`].
+    pub effects: Arc<Notify>,
+}
 
 /// Who an instance is to be, and whom it can reach.
 pub struct Setup {
@@ -38,8 +49,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Makes an instance, which has run nothing yet. The receiver gives the barriers that its imports
-    /// wait at; whoever drives the instance has to serve it.
+    /// Makes an instance, which has run nothing yet.
     ///
     /// # Errors
     ///
@@ -48,10 +58,13 @@ impl Instance {
         engine: &Engine,
         compiled: &Compiled,
         setup: Setup,
-    ) -> Result<(Self, mpsc::Receiver<Barrier>), Crash> {
+    ) -> Result<(Self, Arriving), Crash> {
         let limits = engine.limits();
-        let (barriers, arriving) = mpsc::channel(BARRIERS_MAX);
-        let mut store = Store::new(engine.wasmtime(), Ctx::new(limits, setup, barriers));
+        let (barrier_sender, barriers) = mpsc::channel(BARRIERS_MAX);
+        let effects = Arc::new(Notify::new());
+        let outbox = Outbox::new(limits.outbox_bytes_max, effects.clone());
+        let ctx = Ctx::new(limits, setup, barrier_sender.clone(), outbox);
+        let mut store = Store::new(engine.wasmtime(), ctx);
         store.limiter(|ctx| &mut ctx.memory);
         store.set_hostcall_fuel(limits.guest_message_bytes_max);
         store
@@ -61,6 +74,11 @@ impl Instance {
         store.epoch_deadline_callback(Burst::on_tick);
         let made = compiled.pre().instantiate_async(&mut store).await;
         let actor = made.map_err(|e| Crash::from_engine(&e))?;
+        let arriving = Arriving {
+            barriers,
+            barrier_sender,
+            effects,
+        };
         Ok((Self { store, actor }, arriving))
     }
 

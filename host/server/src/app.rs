@@ -1,18 +1,23 @@
 //! What every request can reach, and where each goes.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use greenroom_model::{ActorError, Limits, Namespace, codes};
 use greenroom_placement::{Registry, Router};
+use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Token};
+use crate::gateway::{Refusals, upgrade};
 use crate::reply::{self, Reply};
-use crate::route::{AdminPath, Route, route};
+use crate::route::{AdminPath, Route, named, route};
 use crate::{admin, body, cors, gateway};
 
 /// The parts that the edge is made of.
@@ -38,7 +43,21 @@ pub struct App {
     namespaces: Namespaces,
     requests: Semaphore,
     pub(crate) uploads: Semaphore,
+    /// Places for WebSockets.
+    pub(crate) websockets: Arc<Semaphore>,
+    /// Places for those that are only told that there is none.
+    pub(crate) refused_websockets: Arc<Semaphore>,
+    pub(crate) refusals: Refusals,
+    /// Every WebSocket has a task here.
+    pub(crate) sockets: TaskTracker,
+    /// No new work is taken.
+    stopping: CancellationToken,
+    /// All WebSockets have to go.
+    pub(crate) closing_sockets: CancellationToken,
 }
+
+/// WebSockets that are told at the same time that there is no place for them.
+const REFUSED_WEBSOCKETS_MAX: usize = 1_024;
 
 /// Which namespaces there are.
 #[derive(Debug, Clone)]
@@ -62,7 +81,14 @@ impl App {
         } = setup;
         let requests = Semaphore::new(limits.requests_max);
         let uploads = Semaphore::new(limits.uploads_max);
+        let websockets = Arc::new(Semaphore::new(limits.websockets_max));
         Self {
+            websockets,
+            refused_websockets: Arc::new(Semaphore::new(REFUSED_WEBSOCKETS_MAX)),
+            refusals: Refusals::default(),
+            sockets: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            closing_sockets: CancellationToken::new(),
             router,
             registry,
             limits,
@@ -90,20 +116,52 @@ impl App {
     }
 
     /// Answers a request, whatever it is.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> Reply {
         let (head, body) = request.into_parts();
+        let origin = head.headers.get(ORIGIN).cloned();
         let reply = if head.method == Method::OPTIONS {
             cors::preflight(&head.headers)
+        } else if upgrade::is_wanted(&head) {
+            upgrade::accept(self, head, peer)
         } else {
-            match take(&self.requests, "requests") {
+            match self.place_for_request() {
                 Ok(_place) => self
-                    .dispatch(&head, body)
+                    .dispatch(head, body)
                     .await
                     .unwrap_or_else(|error| reply::error(&error)),
                 Err(error) => reply::error(&error),
             }
         };
-        cors::allow(&head.headers, reply)
+        cors::allow(origin, reply)
+    }
+
+    fn place_for_request(&self) -> Result<SemaphorePermit<'_>, ActorError> {
+        if self.is_stopping() {
+            let text = "the host is stopping; try again in a moment";
+            return Err(ActorError::new(codes::SERVICE_UNAVAILABLE, text));
+        }
+        take(&self.requests, "requests")
+    }
+
+    /// Whether no new work is taken.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Takes no new work from now on: requests are answered with 503, and WebSockets are accepted and closed with a
+    /// code after which the stock client tries again. Returns when the requests that have begun are answered.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        let all = u32::try_from(self.limits.requests_max).unwrap_or(u32::MAX);
+        // Failing would mean that the semaphore was closed, which nobody does.
+        _ = self.requests.acquire_many(all).await;
+    }
+
+    /// Closes all WebSockets, and waits until their clients have heard.
+    pub async fn close_sockets(&self) {
+        self.closing_sockets.cancel();
+        self.sockets.close();
+        self.sockets.wait().await;
     }
 
     fn check_manager(&self, head: &Parts, path: &AdminPath<'_>) -> Result<(), ActorError> {
@@ -114,19 +172,21 @@ impl App {
         Ok(())
     }
 
-    async fn dispatch(&self, head: &Parts, body: Incoming) -> Result<Reply, ActorError> {
-        let path = head.uri.path();
-        match route(path, &head.headers)? {
+    async fn dispatch(&self, mut head: Parts, body: Incoming) -> Result<Reply, ActorError> {
+        gateway::repair_uri(&mut head);
+        // The route borrows from both, and the head is given away.
+        let (path, named) = (head.uri.path().to_owned(), named(&head.headers));
+        match route(&path, named.as_ref().map(Option::as_deref))? {
             Route::Root => Ok(admin::status::root()),
             Route::Health => Ok(admin::status::health()),
             Route::Metadata => Ok(admin::status::metadata()),
             Route::Gateway(path) => gateway::answer(self, head, &path, body).await,
             Route::Admin(path) => {
-                if let Err(error) = self.check_manager(head, &path) {
+                if let Err(error) = self.check_manager(&head, &path) {
                     body::skip(body).await;
                     return Err(error);
                 }
-                admin::answer(self, head, &path, body).await
+                admin::answer(self, &head, &path, body).await
             }
         }
     }

@@ -30,10 +30,14 @@ pub(crate) fn preflight(request: &HeaderMap) -> Reply {
     reply
 }
 
-/// The headers that every answer carries.
-pub(crate) fn allow(request: &HeaderMap, mut reply: Reply) -> Reply {
-    let origin = request.get(ORIGIN).cloned();
+/// The headers that every answer to a request with this origin carries. An actor that says itself who may read its
+/// answer has the last word.
+pub(crate) fn allow(origin: Option<HeaderValue>, mut reply: Reply) -> Reply {
     let headers = reply.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        return reply;
+    }
     let any = HeaderValue::from_static("*");
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.unwrap_or(any));
     headers.insert(
@@ -41,6 +45,5 @@ pub(crate) fn allow(request: &HeaderMap, mut reply: Reply) -> Reply {
         HeaderValue::from_static("true"),
     );
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    headers.insert(VARY, HeaderValue::from_static("Origin"));
     reply
 }

@@ -14,6 +14,7 @@ mod encoding;
 mod gateway;
 mod io;
 mod listener;
+mod opening;
 mod query;
 mod reply;
 mod route;

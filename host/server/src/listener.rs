@@ -4,12 +4,16 @@
 //! closed, rather than left to wait.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use greenroom_model::{ActorError, Limits, codes};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -24,16 +28,27 @@ use tracing::{debug, warn};
 use crate::app::App;
 use crate::encoding::{self, Peer};
 use crate::io::FirstHead;
+use crate::reply;
 
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS_MAX: u32 = 256;
 /// How long to wait when the system does not give a connection, for want of file handles usually.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop`, then lets the requests that have begun finish. How long that may take is up to the
-/// caller: dropping the future drops every connection.
-pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
+/// Connections that are told at the same time that there is no place for them.
+const REFUSED_MAX: usize = 256;
+
+/// Serves until `end`. From `stop` on, connections that are there finish what they have begun, and those that still
+/// come are only told that the host is stopping (see [`App::stop`]): a client that finds nobody listening may
+/// give up for good. Dropping the future drops every connection.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    stop: CancellationToken,
+    end: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(app.limits.connections_max));
+    let refused_places = Arc::new(Semaphore::new(REFUSED_MAX));
     let builder = Arc::new(builder(&app.limits));
     let connections = TaskTracker::new();
     // Aborts what is left when this future is dropped.
@@ -41,37 +56,41 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken
     let _abandon = abandon.clone().drop_guard();
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            () = end.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => match places.clone().try_acquire_owned() {
-                Ok(place) => {
-                    let connection = Connection {
-                        app: app.clone(),
-                        builder: builder.clone(),
-                        stop: stop.clone(),
-                    };
-                    let serving = connection.serve(stream, place);
-                    let abandoned = abandon.clone();
-                    connections.spawn(async move {
-                        tokio::select! {
-                            () = serving => {}
-                            () = abandoned.cancelled() => {}
-                        }
-                    });
-                }
-                Err(_) => refuse(&stream),
-            },
+            Ok((stream, peer)) => {
+                let place = places.clone().try_acquire_owned().ok();
+                let is_full = place.is_none();
+                let place = place.or_else(|| refused_places.clone().try_acquire_owned().ok());
+                let Some(place) = place else {
+                    refuse(&stream);
+                    continue;
+                };
+                let connection = Connection {
+                    app: app.clone(),
+                    builder: builder.clone(),
+                    // One that comes after it has nothing to finish.
+                    stop: (!stop.is_cancelled()).then(|| stop.clone()),
+                    peer: peer.ip(),
+                    is_full,
+                };
+                let serving = connection.serve(stream, place);
+                let abandoned = abandon.clone();
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = serving => {}
+                        () = abandoned.cancelled() => {}
+                    }
+                });
+            }
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
@@ -91,11 +110,10 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Said without reading a byte: whoever speaks HTTP/1.1 understands it, and for others the closing says
-/// the same.
+/// Said without reading a byte when there is no time even for that: whoever speaks HTTP/1.1 understands it, and
+/// for others the closing says the same.
 fn refuse(stream: &TcpStream) {
-    let text = "the host has as many connections as it may; try again";
-    let error = ActorError::new(codes::SERVICE_UNAVAILABLE, text);
+    let error = full();
     let body = encoding::encode_error(Peer::JSON, &error, None);
     let mut answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
@@ -108,11 +126,20 @@ fn refuse(stream: &TcpStream) {
     _ = stream.try_write(&answer);
 }
 
+fn full() -> ActorError {
+    let text = "the host has as many connections as it may; try again";
+    ActorError::new(codes::SERVICE_UNAVAILABLE, text)
+}
+
 /// What one connection is served with.
 struct Connection {
     app: Arc<App>,
     builder: Arc<Builder<TokioExecutor>>,
-    stop: CancellationToken,
+    /// Says when to finish.
+    stop: Option<CancellationToken>,
+    peer: IpAddr,
+    /// There is no place for it: WebSockets are told so in their way, and requests in theirs.
+    is_full: bool,
 }
 
 impl Connection {
@@ -129,15 +156,31 @@ impl Connection {
         let by = Instant::now() + limits.head_timeout;
         let stream = FirstHead::new(Box::pin(stream), by, has_come.clone());
         let app = self.app.clone();
-        let service = service_fn(move |request| {
+        let (peer, is_full) = (self.peer, self.is_full);
+        let service = service_fn(move |request: Request<Incoming>| {
             has_come.store(true, Ordering::Relaxed);
             let app = app.clone();
-            async move { Ok::<_, Infallible>(app.answer(request).await) }
+            async move {
+                if is_full && !request.headers().contains_key(UPGRADE) {
+                    let mut reply = reply::error(&full());
+                    let close = HeaderValue::from_static("close");
+                    reply.headers_mut().insert(CONNECTION, close);
+                    return Ok::<_, Infallible>(reply);
+                }
+                Ok(app.answer(request, peer).await)
+            }
         });
-        let mut serving = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let io = TokioIo::new(stream);
+        let mut serving = pin!(self.builder.serve_connection_with_upgrades(io, service));
+        let stopped = async {
+            match &self.stop {
+                Some(stop) => stop.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         let served = tokio::select! {
             served = &mut serving => served,
-            () = self.stop.cancelled() => {
+            () = stopped => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }

@@ -2,23 +2,24 @@
 
 use bytes::Bytes;
 use greenroom_model::{ActorError, ActorSpecifier};
+use greenroom_placement::Body;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use serde::Serialize;
 use tracing::error;
 
 use crate::encoding::{self, Peer};
 
-/// An answer.
-pub(crate) type Reply = Response<Full<Bytes>>;
+/// An answer, whole or as it comes out of a guest.
+pub(crate) type Reply = Response<Either<Full<Bytes>, Body>>;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ERROR: HeaderName = HeaderName::from_static("x-rivet-error");
 
 /// An answer with a body of this type.
 pub(crate) fn body(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
+    let mut reply = Response::new(Either::Left(Full::new(body)));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, content_type);
     reply
@@ -26,7 +27,7 @@ pub(crate) fn body(status: StatusCode, content_type: HeaderValue, body: Bytes) -
 
 /// An answer without a body.
 pub(crate) fn empty(status: StatusCode) -> Reply {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(Either::Left(Full::default()));
     *reply.status_mut() = status;
     reply
 }

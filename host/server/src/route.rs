@@ -36,6 +36,12 @@ pub(crate) struct GatewayPath<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wanted<'a> {
     Action(Cow<'a, str>),
+    /// A realtime connection.
+    Connect,
+    /// A raw request, with the path that the actor is to see.
+    Request(Cow<'a, str>),
+    /// A raw WebSocket, with the path that the actor is to see.
+    Websocket(Cow<'a, str>),
     Health,
     Metadata,
     /// A path that leads nowhere.
@@ -59,23 +65,32 @@ impl AdminPath<'_> {
     }
 }
 
-/// Matches a path. `headers` matter only for the form that names its actor there.
+/// The actor that a request's headers name, if they say that they do.
+pub(crate) fn named(headers: &HeaderMap) -> Option<Option<String>> {
+    let target = headers.get("x-rivet-target")?;
+    (target == "actor").then(|| {
+        let id = headers.get("x-rivet-actor").and_then(|id| id.to_str().ok());
+        id.map(str::to_owned)
+    })
+}
+
+/// Matches a path. `named` is the actor that is named beside it, if one is meant to be.
 ///
 /// # Errors
 ///
 /// `api.not_found` for a path that is none of ours, `actor.invalid_request` for one that is badly escaped.
-pub(crate) fn route<'a>(path: &'a str, headers: &'a HeaderMap) -> Result<Route<'a>, ActorError> {
+pub(crate) fn route<'a>(
+    path: &'a str,
+    named: Option<Option<&'a str>>,
+) -> Result<Route<'a>, ActorError> {
     let path = match path.strip_prefix(PREFIX) {
         Some("") => "/",
         Some(rest) if rest.starts_with('/') => rest,
         _ => path,
     };
     // A path that names its actor wins: the stock client may send both.
-    let is_targeted = headers
-        .get("x-rivet-target")
-        .is_some_and(|target| target == "actor");
-    if is_targeted && !path.starts_with("/gateway/") {
-        return targeted(path, headers);
+    if let Some(id) = named.filter(|_| !path.starts_with("/gateway/")) {
+        return targeted(path, id);
     }
     let mut segments = path.split('/').skip(1);
     let first = segments.next().unwrap_or_default();
@@ -111,16 +126,12 @@ fn gateway(path: &str) -> Result<Route<'_>, ActorError> {
     }))
 }
 
-/// The actor is named in a header, and the path is what is wanted of it.
-fn targeted<'a>(path: &'a str, headers: &'a HeaderMap) -> Result<Route<'a>, ActorError> {
-    let id = headers
-        .get("x-rivet-actor")
-        .and_then(|id| id.to_str().ok())
-        .ok_or_else(|| {
-            let text =
-                "the header x-rivet-target names an actor, but x-rivet-actor does not say which";
-            ActorError::new(codes::INVALID_REQUEST, text)
-        })?;
+/// The actor is named beside the path, and the path is what is wanted of it.
+fn targeted<'a>(path: &'a str, id: Option<&'a str>) -> Result<Route<'a>, ActorError> {
+    let id = id.ok_or_else(|| {
+        let text = "an actor is meant to be named beside the path, but it does not say which";
+        ActorError::new(codes::INVALID_REQUEST, text)
+    })?;
     let target = Cow::Borrowed(id);
     Ok(Route::Gateway(GatewayPath {
         target,
@@ -133,11 +144,30 @@ fn wanted(path: &str) -> Result<Wanted<'_>, ActorError> {
     Ok(match path {
         "/health" => Wanted::Health,
         "/metadata" => Wanted::Metadata,
+        "/connect" => Wanted::Connect,
+        _ if is_below(path, "/request") => Wanted::Request(one_slash(&path["/request".len()..])),
+        // The stock server leaves the prefix in here, and takes it away there.
+        _ if is_below(path, "/websocket") => Wanted::Websocket(Cow::Borrowed(path)),
         _ => match path.strip_prefix("/action/") {
             Some(name) if !name.is_empty() && !name.contains('/') => Wanted::Action(decode(name)?),
             _ => Wanted::Other(path),
         },
     })
+}
+
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A path that begins with exactly one slash.
+fn one_slash(path: &str) -> Cow<'_, str> {
+    let trimmed = path.trim_start_matches('/');
+    if path.len() == trimmed.len() + 1 {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(format!("/{trimmed}"))
+    }
 }
 
 fn decode(segment: &str) -> Result<Cow<'_, str>, ActorError> {
@@ -154,8 +184,7 @@ mod tests {
     use super::*;
 
     fn at(path: &str) -> Option<String> {
-        let headers = HeaderMap::new();
-        route(path, &headers).ok().map(|route| format!("{route:?}"))
+        route(path, None).ok().map(|route| format!("{route:?}"))
     }
 
     #[test]
@@ -176,15 +205,25 @@ mod tests {
 
     #[test]
     fn gateway_paths_are_taken_apart() {
-        let headers = HeaderMap::new();
-        let Ok(Route::Gateway(path)) = route("/gateway/a%20b@tok%40/action/g.add", &headers) else {
+        let Ok(Route::Gateway(path)) = route("/gateway/a%20b@tok%40/action/g.add", None) else {
             panic!("a gateway path");
         };
         assert_eq!((&*path.target, path.has_token), ("a b", true));
         assert_eq!(path.wanted, Wanted::Action("g.add".into()));
-        for other in ["", "/", "/action", "/action/", "/action/a/b", "/nothing"] {
+        for (given, seen) in [
+            ("/request", "/"),
+            ("/request/", "/"),
+            ("/request//a/b/", "/a/b/"),
+            ("/request/a", "/a"),
+        ] {
+            assert_eq!(wanted(given).unwrap(), Wanted::Request(seen.into()), "{given}");
+        }
+        for given in ["/websocket", "/websocket/", "/websocket/room/1"] {
+            assert_eq!(wanted(given).unwrap(), Wanted::Websocket(given.into()));
+        }
+        for other in ["", "/", "/action", "/action/", "/action/a/b", "/nothing", "/requests"] {
             let path = format!("/gateway/a{other}");
-            let Ok(Route::Gateway(path)) = route(&path, &headers) else {
+            let Ok(Route::Gateway(path)) = route(&path, None) else {
                 panic!("a gateway path")
             };
             assert_eq!(path.wanted, Wanted::Other(other));
@@ -209,17 +248,20 @@ mod tests {
     #[test]
     fn a_header_can_name_the_actor() {
         let mut headers = HeaderMap::new();
+        assert_eq!(named(&headers), None);
         headers.insert("x-rivet-target", "actor".parse().unwrap());
-        assert!(route("/action/x", &headers).is_err(), "which one?");
+        assert_eq!(named(&headers), Some(None));
+        assert!(route("/action/x", Some(None)).is_err(), "which one?");
         headers.insert("x-rivet-actor", "abc".parse().unwrap());
-        let Ok(Route::Gateway(path)) = route("/action/x", &headers) else {
+        assert_eq!(named(&headers), Some(Some("abc".to_owned())));
+        let Ok(Route::Gateway(path)) = route("/action/x", Some(Some("abc"))) else {
             panic!("a gateway path")
         };
         assert_eq!(
             (&*path.target, path.wanted),
             ("abc", Wanted::Action("x".into()))
         );
-        let Ok(Route::Gateway(path)) = route("/gateway/def/action/x", &headers) else {
+        let Ok(Route::Gateway(path)) = route("/gateway/def/action/x", Some(Some("abc"))) else {
             panic!("a gateway path");
         };
         assert_eq!(

@@ -1,13 +1,15 @@
 //! What every engine promises, as code. Each engine's tests run [`all`] on it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use greenroom_model::{
-    ActorId, ActorKey, ActorName, ActorType, ComponentHash, ComponentName, Generation, Head,
-    Millis, Namespace,
+    ActorId, ActorKey, ActorName, ActorType, ComponentHash, ComponentName, ConnKind, Generation,
+    Head, Millis, Namespace, Opening, OpeningRequest,
 };
 
 use crate::{
-    ActorRecord, Commit, Created, Error, ListQuery, NewActor, NewRevision, Opened, RevisionId,
+    ActorRecord, Commit, ConnChange, ConnRecord, Created, Error, ListQuery, NewActor, NewRevision, Opened, RevisionId,
     Storage,
 };
 
@@ -21,6 +23,7 @@ pub(crate) async fn all(storage: &dyn Storage) {
     a_commit_on_an_old_head_is_fenced(storage).await;
     a_commit_without_state_keeps_the_state(storage).await;
     a_fenced_commit_does_not_disturb_its_neighbours(storage).await;
+    connections_are_kept_with_the_commit_that_changed_them(storage).await;
     many_creations_of_one_name_make_one_actor(storage).await;
     a_destroyed_actor_is_gone_and_its_name_is_free(storage).await;
     revisions_are_numbered_and_the_same_bytes_are_not_new(storage).await;
@@ -71,6 +74,7 @@ fn state(actor: &ActorRecord, opened: &Opened, state: &'static str) -> Commit {
         head: opened.head,
         revision: RevisionId(1),
         state: Some(Bytes::from(state)),
+        conns: Vec::new(),
     }
 }
 
@@ -236,6 +240,52 @@ async fn a_fenced_commit_does_not_disturb_its_neighbours(storage: &dyn Storage) 
     for (index, kept) in kept.iter().enumerate() {
         assert_eq!(kept.is_ok(), index % 2 == 1, "{index}: {kept:?}");
     }
+}
+
+async fn connections_are_kept_with_the_commit_that_changed_them(storage: &dyn Storage) {
+    let actor = create(storage, "connections", &["x"]).await.actor;
+    let mut opened = storage.open(actor.row).await.unwrap();
+    let conns = [ConnKind::Realtime, ConnKind::Websocket].map(|kind| ConnRecord {
+        opening: Arc::new(Opening {
+            request: Some(OpeningRequest {
+                method: "GET".into(),
+                url: "http://host/connect?a=1".into(),
+                headers: vec![("x-odd".into(), Bytes::from_static(b"\xe9\0"))],
+            }),
+            ..Opening::plain(kind)
+        }),
+        state: None,
+    });
+    let [first, second] = &conns;
+    let change = |opened: &Opened, conns: Vec<ConnChange>| Commit {
+        conns,
+        ..state(&actor, opened, "s")
+    };
+    let both = conns.iter().cloned().map(ConnChange::Put).collect();
+    let fenced = Opened {
+        head: Head(7),
+        ..opened.clone()
+    };
+    let refused = storage.commit(change(&fenced, both)).await;
+    assert!(matches!(refused, Err(Error::Fenced)));
+    assert!(storage.open(actor.row).await.unwrap().conns.is_empty());
+
+    opened.generation.0 += 1;
+    let both = conns.iter().cloned().map(ConnChange::Put).collect();
+    storage.commit(change(&opened, both)).await.unwrap();
+    let mut opened = storage.open(actor.row).await.unwrap();
+    assert_eq!(opened.conns, conns, "oldest first");
+    let changed = ConnRecord {
+        state: Some(Bytes::from("mine")),
+        ..second.clone()
+    };
+    let changes = vec![
+        ConnChange::Remove(first.opening.id),
+        ConnChange::Put(changed.clone()),
+    ];
+    storage.commit(change(&opened, changes)).await.unwrap();
+    opened.head.0 += 1;
+    assert_eq!(storage.open(actor.row).await.unwrap().conns, [changed]);
 }
 
 async fn many_creations_of_one_name_make_one_actor(storage: &dyn Storage) {

@@ -22,8 +22,8 @@ use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName};
 pub use error::{Error, Result};
 pub use memory::Memory;
 pub use record::{
-    ActorRecord, ActorRow, Commit, Created, ListQuery, NewActor, NewRevision, Opened, Page,
-    PutRevision, RevisionId, RevisionRecord,
+    ActorRecord, ActorRow, Commit, ConnChange, ConnRecord, Created, ListQuery, NewActor,
+    NewRevision, Opened, Page, PutRevision, RevisionId, RevisionRecord,
 };
 pub use sqlite::Sqlite;
 

@@ -7,12 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_model::{
-    ActorId, ActorName, ActorType, ComponentHash, ComponentName, Generation, Head, Revision,
+    ActorId, ActorName, ActorType, ComponentHash, ComponentName, ConnId, Generation, Head,
+    Revision,
 };
 
 use crate::record::{
-    ActorRecord, ActorRow, Commit, Created, ListQuery, NewActor, NewRevision, Opened, Page,
-    PutRevision, RevisionId, RevisionRecord,
+    ActorRecord, ActorRow, Commit, ConnChange, ConnRecord, Created, ListQuery, NewActor,
+    NewRevision, Opened, Page, PutRevision, RevisionId, RevisionRecord,
 };
 use crate::{Actors, Components, Directory, Error, Result};
 
@@ -40,6 +41,7 @@ struct Kept {
     state: Option<Bytes>,
     revision: Option<RevisionId>,
     input: Option<Bytes>,
+    conns: BTreeMap<ConnId, ConnRecord>,
 }
 
 impl Memory {
@@ -150,6 +152,7 @@ impl Actors for Memory {
             state: kept.state.clone(),
             revision: kept.revision,
             input: kept.input.clone(),
+            conns: kept.conns.values().cloned().collect(),
         })
     }
 
@@ -164,6 +167,12 @@ impl Actors for Memory {
         if let Some(state) = commit.state {
             kept.state = Some(state);
             kept.revision = Some(commit.revision);
+        }
+        for change in commit.conns {
+            match change {
+                ConnChange::Put(record) => kept.conns.insert(record.opening.id, record),
+                ConnChange::Remove(id) => kept.conns.remove(&id),
+            };
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! What goes into a store and comes out of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use greenroom_model::{
-    ActorId, ActorName, ActorType, ComponentHash, ComponentName, Generation, Head, Millis,
-    Namespace, Revision,
+    ActorId, ActorName, ActorType, ComponentHash, ComponentName, ConnId, Generation, Head, Millis,
+    Namespace, Opening, Revision,
 };
 
 /// The store's own number for an actor: small, for the path that every commit takes. Never used again
@@ -86,6 +88,26 @@ pub struct Opened {
     pub revision: Option<RevisionId>,
     /// What its creation was given, while it has never committed.
     pub input: Option<Bytes>,
+    /// The connections that were let in and not taken out, oldest first.
+    pub conns: Vec<ConnRecord>,
+}
+
+/// A connection of an actor, as far as it outlives the activation that let it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnRecord {
+    /// How it began.
+    pub opening: Arc<Opening>,
+    /// Its state (CBOR), if the guest has given it one.
+    pub state: Option<Bytes>,
+}
+
+/// What became of a connection.
+#[derive(Debug, Clone)]
+pub enum ConnChange {
+    /// It is new, or has changed.
+    Put(ConnRecord),
+    /// It was taken out.
+    Remove(ConnId),
 }
 
 /// Everything an actor changed since its last commit.
@@ -101,6 +123,8 @@ pub struct Commit {
     pub revision: RevisionId,
     /// The new state, if it changed.
     pub state: Option<Bytes>,
+    /// What changed about its connections.
+    pub conns: Vec<ConnChange>,
 }
 
 /// A revision to be added.

@@ -1,7 +1,9 @@
 //! What a guest may ask for: one file for each imported interface.
 
 mod client;
+mod events;
 mod log;
+mod sockets;
 mod store;
 
 use tokio::sync::{mpsc, oneshot};

@@ -34,6 +34,27 @@ impl<'a> Reader<'a> {
         Ok(data)
     }
 
+    /// One byte that says which member of a union follows, or whether something is there.
+    pub(super) fn tag(&mut self) -> Result<u8, &'static str> {
+        let (tag, rest) = self.rest.split_first().ok_or("it is cut off in a tag")?;
+        self.rest = rest;
+        Ok(*tag)
+    }
+
+    /// A text.
+    pub(super) fn text(&mut self) -> Result<&'a str, &'static str> {
+        std::str::from_utf8(self.data()?).map_err(|_| "a text is not UTF-8")
+    }
+
+    /// True or false.
+    pub(super) fn truth(&mut self) -> Result<bool, &'static str> {
+        match self.tag()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err("a truth value is neither"),
+        }
+    }
+
     /// That nothing is left.
     pub(super) const fn end(&self) -> Result<(), &'static str> {
         if self.rest.is_empty() {
@@ -43,7 +64,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn uint(&mut self) -> Result<u64, &'static str> {
+    /// A number.
+    pub(super) fn uint(&mut self) -> Result<u64, &'static str> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let (byte, rest) = self.rest.split_first().ok_or("it is cut off in a number")?;
@@ -71,6 +93,10 @@ impl Writer {
         Self {
             bytes: version.to_le_bytes().to_vec(),
         }
+    }
+
+    pub(super) fn tag(&mut self, tag: u8) {
+        self.bytes.push(tag);
     }
 
     pub(super) fn uint(&mut self, mut number: u64) {

@@ -7,8 +7,11 @@
 
 mod bare;
 mod bignum;
+mod frames;
 mod javascript;
 mod json;
+
+pub(crate) use self::frames::{decode_frame, encode_answer, encode_event, encode_failed, encode_opened};
 
 use bytes::Bytes;
 use greenroom_model::{ActorError, ActorSpecifier, codes};
@@ -51,6 +54,22 @@ impl Peer {
         }
     }
 
+    /// A peer that speaks this version of the BARE envelope.
+    pub(crate) const fn with_version(mut self, version: u16) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// The version of the BARE envelope that it speaks.
+    pub(crate) const fn version(self) -> u16 {
+        self.version
+    }
+
+    /// Whether it wants text frames.
+    pub(crate) const fn wants_text(self) -> bool {
+        matches!(self.encoding, Encoding::Json)
+    }
+
     pub(crate) const fn content_type(self) -> HeaderValue {
         match self.encoding {
             Encoding::Json => HeaderValue::from_static("application/json"),
@@ -65,6 +84,16 @@ impl Peer {
 }
 
 impl Encoding {
+    /// By its name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "json" => Self::Json,
+            "cbor" => Self::Cbor,
+            "bare" => Self::Bare,
+            _ => return None,
+        })
+    }
+
     /// What `x-rivet-encoding` says; without it, JSON.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ActorError> {
         match headers.get("x-rivet-encoding").map(HeaderValue::as_bytes) {
@@ -150,26 +179,34 @@ pub(crate) fn encode_error(
                 writer.data(&encode(value));
             });
             if peer.version >= 4 {
-                writer.optional(actor, |writer, actor| {
-                    writer.text(&actor.id.to_string());
-                    writer.uint(actor.generation.0);
-                    writer.optional(Some(&actor.key), |w, key| w.text(key.as_serialized()));
-                });
+                write_actor(&mut writer, actor);
             }
             writer.finish()
         }
     }
 }
 
+fn write_actor(writer: &mut Writer, actor: Option<&ActorSpecifier>) {
+    writer.optional(actor, |writer, actor| {
+        writer.text(&actor.id.to_string());
+        writer.uint(actor.generation.0);
+        writer.optional(Some(&actor.key), |w, key| w.text(key.as_serialized()));
+    });
+}
+
 /// The error as JSON and CBOR have it. What is absent has no key: the client takes a null for a fault.
-fn error_map(error: &ActorError, metadata: Option<Value>, actor: Option<&ActorSpecifier>) -> Value {
-    let mut map = vec![
-        ("group".into(), (&*error.group).into()),
-        ("code".into(), (&*error.code).into()),
-        ("message".into(), (&*error.message).into()),
+fn error_fields(
+    error: &ActorError,
+    metadata: Option<Value>,
+    actor: Option<&ActorSpecifier>,
+) -> Vec<(&'static str, Value)> {
+    let mut fields = vec![
+        ("group", (&*error.group).into()),
+        ("code", (&*error.code).into()),
+        ("message", (&*error.message).into()),
     ];
     if let Some(metadata) = metadata {
-        map.push(("metadata".into(), metadata));
+        fields.push(("metadata", metadata));
     }
     if let Some(actor) = actor {
         let generation = Value::Int(actor.generation.0.into());
@@ -178,9 +215,24 @@ fn error_map(error: &ActorError, metadata: Option<Value>, actor: Option<&ActorSp
             ("generation".into(), generation),
             ("key".into(), actor.key.as_serialized().into()),
         ];
-        map.push(("actor".into(), Value::Map(actor)));
+        fields.push(("actor", Value::Map(actor)));
     }
-    Value::Map(map)
+    fields
+}
+
+fn error_map(error: &ActorError, metadata: Option<Value>, actor: Option<&ActorSpecifier>) -> Value {
+    let fields = error_fields(error, metadata, actor).into_iter();
+    Value::Map(fields.map(|(name, value)| (name.into(), value)).collect())
+}
+
+/// Reads the connection params that a client wrote as JSON, into native CBOR. Without any it is nothing.
+pub(crate) fn params(text: Option<&str>) -> Result<Bytes, ActorError> {
+    let Some(text) = text else {
+        return Ok(encode(&Value::Undefined).into());
+    };
+    let malformed = |reason: String| malformed(format!("the connection params: {reason}"));
+    let value = json::parse(text.as_bytes()).map_err(malformed)?;
+    Ok(encode(&from_client(value, true).map_err(malformed)?).into())
 }
 
 /// Reads one value that a client wrote as CBOR, into native CBOR. Inputs have tag arrays whatever the
@@ -223,7 +275,7 @@ mod tests {
 
     use super::*;
 
-    fn hex(text: &str) -> Vec<u8> {
+    pub(super) fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
         let byte =
             |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();

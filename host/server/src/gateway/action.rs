@@ -1,8 +1,8 @@
 //! `POST {gateway}/action/{name}`: one call, one answer.
 
 use bytes::Bytes;
-use greenroom_model::{ActorError, Lineage, Target, codes};
-use greenroom_placement::{Answer, Failed};
+use greenroom_model::{ActorError, ConnKind, Lineage, Target, codes};
+use greenroom_placement::{Answer, Failed, Short};
 use http::StatusCode;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -10,12 +10,13 @@ use hyper::body::Incoming;
 use crate::app::App;
 use crate::body::{self, Bound};
 use crate::encoding::{self, Encoding, Peer};
+use crate::opening::{opening, params};
 use crate::reply::{self, Reply};
 
 pub(super) async fn call(
     app: &App,
-    head: &Parts,
-    target: Target,
+    head: Parts,
+    target: &Target,
     action: &str,
     body: Incoming,
 ) -> Result<Reply, ActorError> {
@@ -27,10 +28,13 @@ pub(super) async fn call(
     };
     let body = body::read(body, &bound).await?;
     let (peer, args) = encoding::decode_action(encoding, &body)?;
+    let params = params(&head.headers)?;
+    let path = format!("/action/{action}");
+    let caller = Short::new(move || opening(ConnKind::Call, params, &head, &path));
     Ok(
         match app
             .router
-            .call(Lineage::default(), target, action.to_owned(), args)
+            .call(Lineage::default(), target, caller, action.to_owned(), args)
             .await
         {
             Ok(answer) => answered(app, peer, &answer),

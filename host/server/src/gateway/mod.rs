@@ -1,6 +1,12 @@
 //! The public side: clients of actors come in here. Source: protocol, sections 6 and 8.
 
 mod action;
+mod queue;
+mod refusals;
+mod request;
+mod socket;
+mod tongue;
+pub(crate) mod upgrade;
 
 use greenroom_model::{ActorError, ActorId, Target, codes};
 use http::request::Parts;
@@ -12,17 +18,25 @@ use crate::query::Query;
 use crate::reply::{self, Reply};
 use crate::route::{GatewayPath, Wanted};
 
+pub(crate) use refusals::Refusals;
+pub(crate) use socket::repair_uri;
+
 /// Answers a request to an actor.
 pub(crate) async fn answer(
     app: &App,
-    head: &Parts,
+    head: Parts,
     path: &GatewayPath<'_>,
     body: Incoming,
 ) -> Result<Reply, ActorError> {
-    let target = target(app, head, path)?;
+    let target = target_of(app, &head, path)?;
     match &path.wanted {
         Wanted::Action(name) if head.method == Method::POST => {
-            action::call(app, head, target, name, body).await
+            action::call(app, head, &target, name, body).await
+        }
+        Wanted::Request(path) => request::answer(app, head, &target, path, body).await,
+        Wanted::Connect | Wanted::Websocket(_) => {
+            let text = "this is for WebSockets; open one, over HTTP/1.1";
+            Err(ActorError::new(codes::INVALID_REQUEST, text))
         }
         Wanted::Action(_) => {
             let text = "an action is called with POST";
@@ -42,7 +56,7 @@ pub(crate) async fn answer(
 }
 
 /// Which actor is meant: by query if there are `rvt-` parameters, otherwise by id.
-fn target(app: &App, head: &Parts, path: &GatewayPath<'_>) -> Result<Target, ActorError> {
+fn target_of(app: &App, head: &Parts, path: &GatewayPath<'_>) -> Result<Target, ActorError> {
     let query = head.uri.query().map_or(Ok(None), Query::parse)?;
     match query {
         Some(_) if path.has_token => {

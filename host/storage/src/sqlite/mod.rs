@@ -5,6 +5,7 @@
 //! moves the log into the database beside the writer's path, where it used to cost a p99.
 
 mod checkpoint;
+mod conns;
 mod reader;
 mod row;
 mod schema;

@@ -48,6 +48,16 @@ CREATE TABLE actor_types (
     type      TEXT PRIMARY KEY,
     component TEXT NOT NULL
 ) STRICT;
+", "
+CREATE TABLE connections (
+    row     INTEGER NOT NULL,
+    id      BLOB    NOT NULL,
+    kind    INTEGER NOT NULL,
+    params  BLOB    NOT NULL,
+    request TEXT,
+    state   BLOB,
+    PRIMARY KEY (row, id)
+) STRICT, WITHOUT ROWID;
 "];
 
 /// Brings the database to the newest format.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::error;
 
 use super::row::{REVISION_COLUMNS, revision};
-use super::{Reply, reader};
+use super::{Reply, conns, reader};
 use crate::record::{
     ActorRecord, ActorRow, Commit, Created, NewActor, NewRevision, Opened, PutRevision, RevisionId,
     RevisionRecord,
@@ -220,9 +220,18 @@ fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Result<Ope
             state: bytes(row.get(2)?),
             revision: row.get::<_, Option<i64>>(3)?.map(RevisionId),
             input: bytes(row.get(4)?),
+            conns: Vec::new(),
         })
     });
-    Ok(opened.optional()?.ok_or(Error::Gone))
+    let Some(mut opened) = opened.optional()? else {
+        return Ok(Err(Error::Gone));
+    };
+    // A row that does not parse is this actor's misfortune, and must not take its neighbours along.
+    match own(conns::read(connection, actor))? {
+        Ok(conns) => opened.conns = conns,
+        Err(error) => return Ok(Err(error)),
+    }
+    Ok(Ok(opened))
 }
 
 /// The one-writer rule is the `WHERE`: no row matches a commit that is not the newest.
@@ -233,6 +242,7 @@ fn commit(connection: &Connection, new: &Commit) -> rusqlite::Result<Result<()>>
         head,
         revision,
         state,
+        conns: changes,
     } = new;
     let changed = match state {
         Some(state) => {
@@ -249,14 +259,17 @@ fn commit(connection: &Connection, new: &Commit) -> rusqlite::Result<Result<()>>
             connection.prepare_cached(sql)?.execute(values)?
         }
     };
-    Ok(if changed == 1 {
-        Ok(())
-    } else {
-        Err(Error::Fenced)
-    })
+    if changed != 1 {
+        return Ok(Err(Error::Fenced));
+    }
+    for change in changes {
+        conns::change(connection, *actor, change)?;
+    }
+    Ok(Ok(()))
 }
 
 fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
+    conns::remove_all(connection, actor)?;
     connection
         .prepare_cached("DELETE FROM actor_data WHERE row = ?1")?
         .execute([actor.0])?;

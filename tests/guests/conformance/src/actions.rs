@@ -160,7 +160,7 @@ impl NestedActionActor {
 pub(crate) struct LargePayloadActor;
 
 #[derive(Deserialize)]
-struct Request {
+struct LargeRequest {
     items: Vec<Value>,
 }
 
@@ -172,33 +172,78 @@ struct Summary {
     last_item: Value,
 }
 
-#[derive(Serialize)]
-struct Response {
-    items: Vec<String>,
-}
-
-#[actor(rename_all = "camelCase")]
-impl LargePayloadActor {
-    #[action]
-    fn process_large_request(&self, request: Request) -> Summary {
-        let items = request.items;
-        Summary {
+impl Summary {
+    fn of(items: &[Value]) -> Self {
+        Self {
             item_count: items.len(),
             first_item: items.first().cloned().unwrap_or_default(),
             last_item: items.last().cloned().unwrap_or_default(),
         }
     }
+}
 
-    #[action]
-    fn get_large_response(&self, count: usize) -> Response {
+#[derive(Serialize)]
+struct LargeResponse {
+    items: Vec<String>,
+}
+
+impl LargeResponse {
+    fn of(count: usize) -> Self {
         let item = |i| format!("Item {i} with some additional text to increase size");
-        Response {
+        Self {
             items: (0..count).map(item).collect(),
         }
+    }
+}
+
+#[actor(rename_all = "camelCase")]
+impl LargePayloadActor {
+    #[action]
+    fn process_large_request(&self, request: LargeRequest) -> Summary {
+        Summary::of(&request.items)
+    }
+
+    #[action]
+    fn get_large_response(&self, count: usize) -> LargeResponse {
+        LargeResponse::of(count)
     }
 
     #[action]
     fn echo(&self, x: Value) -> Value {
         x
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct LargePayloadConnActor;
+
+/// How many items the connection has sent last.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LastRequest {
+    last_request_size: usize,
+}
+
+#[actor(rename_all = "camelCase", conn_state = LastRequest)]
+impl LargePayloadConnActor {
+    #[action]
+    fn process_large_request(&self, conn: &Conn<Self>, request: LargeRequest) -> Summary {
+        conn.update(|last| last.last_request_size = request.items.len());
+        Summary::of(&request.items)
+    }
+
+    #[action]
+    fn get_large_response(&self, count: usize) -> LargeResponse {
+        LargeResponse::of(count)
+    }
+
+    #[action]
+    fn echo(&self, x: Value) -> Value {
+        x
+    }
+
+    #[action]
+    fn get_last_request_size(&self, conn: &Conn<Self>) -> usize {
+        conn.state(|last| last.last_request_size)
     }
 }

@@ -9,17 +9,21 @@ pub(crate) struct Counter {
     count: i64,
 }
 
-#[actor(rename_all = "camelCase")]
+const NEW_COUNT: Event<i64> = Event::new("newCount");
+
+#[actor(rename_all = "camelCase", events = [NEW_COUNT])]
 impl Counter {
     #[action]
-    fn increment(&mut self, x: i64) -> i64 {
+    fn increment(&mut self, env: &Env<Self>, x: i64) -> i64 {
         self.count += x;
+        env.broadcast(NEW_COUNT, &self.count);
         self.count
     }
 
     #[action]
-    fn set_count(&mut self, x: i64) -> i64 {
+    fn set_count(&mut self, env: &Env<Self>, x: i64) -> i64 {
         self.count = x;
+        env.broadcast(NEW_COUNT, &self.count);
         self.count
     }
 

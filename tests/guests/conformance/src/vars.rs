@@ -1,4 +1,4 @@
-//! Group C: saving on demand, and vars.
+//! Group C, second half: saving on demand, and vars.
 
 use std::collections::BTreeMap;
 use std::future::pending;

@@ -2,13 +2,22 @@
 
 wit_bindgen::generate!({ path: "../../../wit", world: "actor", generate_all });
 
+use std::cell::Cell;
+
 use exports::greenroom::actor::description::{
-    ActionDescription, ActorTypeDescription, ActorTypeOptions, ComponentDescription,
+    ActionDescription, ActorTypeDescription, ActorTypeOptions, ComponentDescription, Handlers,
 };
 use exports::greenroom::actor::lifecycle::StopReason;
-use exports::greenroom::actor::state::StateSnapshot;
-use exports::greenroom::actor::{actions, description, lifecycle, state};
-use greenroom::actor::types::{Failure, Identity};
+use exports::greenroom::actor::state::{Saved, StateSnapshot};
+use exports::greenroom::actor::{actions, connections, description, lifecycle, raw, state};
+use greenroom::actor::types::{
+    Connection, Failure, Identity, RestoredConnection, WebsocketMessage,
+};
+use wasi::http::types::{Request, Response};
+
+thread_local! {
+    static LIES: Cell<bool> = const { Cell::new(false) };
+}
 
 struct Liar;
 
@@ -24,12 +33,16 @@ impl description::Guest for Liar {
             sdk: String::new(),
             actor_types: vec![ActorTypeDescription {
                 name: "liar".into(),
-                actions: vec![action("garbage"), action("ping")],
+                actions: ["garbage", "ping", "event", "connection"].map(action).into(),
+                events: vec![],
+                handlers: Handlers::empty(),
                 options: ActorTypeOptions {
                     sleep_after_ms: None,
                     no_sleep: false,
                     action_timeout_ms: None,
                     stop_grace_ms: None,
+                    connections_keep_awake: false,
+                    websockets_hibernate: false,
                 },
             }],
         }
@@ -41,7 +54,11 @@ impl lifecycle::Guest for Liar {
         Ok(())
     }
 
-    async fn wake(_: Identity, _: Option<Vec<u8>>) -> Result<(), Failure> {
+    async fn wake(
+        _: Identity,
+        _: Option<Vec<u8>>,
+        _: Vec<RestoredConnection>,
+    ) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -51,19 +68,63 @@ impl lifecycle::Guest for Liar {
 }
 
 impl actions::Guest for Liar {
-    async fn call(action: String, _: Vec<u8>) -> Result<Vec<u8>, Failure> {
-        // A break without a beginning; or the text "pong".
-        Ok(if action == "garbage" {
-            vec![0xff]
-        } else {
-            b"\x64pong".to_vec()
-        })
+    async fn call(
+        _: Option<String>,
+        action: String,
+        _: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        match action.as_str() {
+            // A break without a beginning.
+            "garbage" => return Ok(vec![0xff]),
+            // An event whose arguments are no array.
+            "event" => greenroom::actor::events::broadcast("e", &[0x05]),
+            // A state for a connection that cannot be.
+            "connection" => LIES.set(true),
+            _ => {}
+        }
+        Ok(b"\x64pong".to_vec())
     }
 }
 
 impl state::Guest for Liar {
-    fn snapshot() -> StateSnapshot {
-        StateSnapshot::Unchanged
+    fn snapshot() -> Saved {
+        let lie = || ("nobody".to_owned(), vec![0xf6]);
+        Saved {
+            state: StateSnapshot::Unchanged,
+            connections: LIES.get().then(lie).into_iter().collect(),
+        }
+    }
+}
+
+impl connections::Guest for Liar {
+    async fn connect(_: Connection) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn disconnect(_: String) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn may_subscribe(_: String, _: String) -> Result<bool, Failure> {
+        Ok(true)
+    }
+}
+
+impl raw::Guest for Liar {
+    async fn on_request(_: String, _: Request) -> Result<Option<Response>, Failure> {
+        Ok(None)
+    }
+
+    async fn on_websocket(_: String) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn on_message(_: String, _: WebsocketMessage, _: u32) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn on_close(_: String, _: u16, _: String) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

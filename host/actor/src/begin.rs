@@ -1,0 +1,176 @@
+//! From what somebody wants to a call into the guest, or to the answer that it cannot be.
+
+use std::sync::Arc;
+
+use greenroom_model::{ActorError, ActorSpecifier, ConnKind, codes};
+
+use crate::activation::Activation;
+use crate::conn::Conn;
+use crate::entry::{By, Entry};
+use crate::handle::{Begun, Call, Caller, Output, Reply, What, refuse};
+
+/// The longest name of an event that is subscribed to, in bytes.
+const EVENT_NAME_BYTES_MAX: usize = 256;
+
+impl Activation<'_> {
+    /// Lets a call into the guest, if it can be carried out.
+    pub(crate) fn begin(&mut self, call: Call) -> Option<Entry> {
+        let (what, reply, lineage) = call.take();
+        match what {
+            What::Action { from, action, args } => {
+                let (by, begun) = match from {
+                    Caller::Conn(conn, number) => {
+                        accept(reply);
+                        let begun = Begun::conn(conn.clone(), number, self.specifier());
+                        let refused = conn.take_refusal().or_else(|| self.is_unknown(&conn));
+                        if let Some(error) = refused {
+                            begun.answer(Err(error));
+                            return None;
+                        }
+                        (By::Conn(conn.id()), begun)
+                    }
+                    Caller::Short(short) => {
+                        let is_told = self.active.description.handlers.connections;
+                        let by = if is_told {
+                            By::Short(short.open())
+                        } else {
+                            By::Nobody
+                        };
+                        (by, Begun::reply(reply))
+                    }
+                };
+                let actions = &self.active.description.actions;
+                if actions.iter().all(|known| known.name != action) {
+                    begun.answer(Err(self.no_action(&action)));
+                    return None;
+                }
+                let turn = self.turns.begin(begun, lineage);
+                Some(Entry::Call {
+                    turn,
+                    by,
+                    action,
+                    args,
+                })
+            }
+            What::Connect(conn) => self.begin_connect(conn, reply),
+            What::Subscribe {
+                conn,
+                event,
+                is_wanted,
+            } => self.begin_subscribe(conn, event, is_wanted, reply),
+            What::Message(conn, message) => {
+                accept(reply);
+                // To a connection that is on its way out nothing more can be said.
+                self.conns.get(conn.id())?;
+                let timeout = self.limits.request_timeout;
+                let turn = self.turns.begin_within(timeout, Begun::nobody(), lineage);
+                let index = conn.next_message();
+                Some(Entry::Message(turn, conn, message, index))
+            }
+            What::Request(opening, request) => {
+                if !self.active.description.handlers.request {
+                    _ = reply.send(Ok(Output::Response(None)));
+                    return None;
+                }
+                let timeout = self.limits.request_timeout;
+                let turn = self
+                    .turns
+                    .begin_within(timeout, Begun::reply(reply), lineage);
+                let is_told = self.active.description.handlers.connections;
+                Some(Entry::Request {
+                    turn,
+                    opening,
+                    is_told,
+                    request,
+                })
+            }
+        }
+    }
+
+    fn begin_connect(&mut self, conn: Arc<Conn>, reply: Reply) -> Option<Entry> {
+        let handlers = &self.active.description.handlers;
+        if conn.kind() == ConnKind::Websocket && !handlers.websocket {
+            let actor_type = &self.identity.actor_type;
+            let text = format!("actors of type {actor_type} take no raw WebSockets");
+            refuse(reply, ActorError::new(codes::NO_WEBSOCKET_HANDLER, text));
+            return None;
+        }
+        if self.conns.len() >= self.limits.actor_conns_max {
+            let most = self.limits.actor_conns_max;
+            let text = format!("the actor has {most} connections, as many as it may");
+            refuse(reply, ActorError::new(codes::OVERLOADED, text));
+            return None;
+        }
+        let timeout = self.limits.connect_timeout;
+        let begun = Begun::reply(reply);
+        let turn = self.turns.begin_within(timeout, begun, <_>::default());
+        let can_hibernate = self.conns.can_hibernate(conn.kind());
+        self.opening.insert(conn.id(), conn.clone());
+        Some(Entry::Connect {
+            turn,
+            conn,
+            can_hibernate,
+        })
+    }
+
+    fn begin_subscribe(
+        &mut self,
+        conn: Arc<Conn>,
+        event: String,
+        is_wanted: bool,
+        reply: Reply,
+    ) -> Option<Entry> {
+        let events = &self.active.description.events;
+        let is_guarded = events.iter().any(|known| known.guarded && known.name == event);
+        if is_wanted && is_guarded && self.conns.get(conn.id()).is_some() {
+            // Answered when it is decided: what the client sends next may count on the subscription.
+            let timeout = self.limits.connect_timeout;
+            let begun = Begun::reply(reply);
+            let turn = self.turns.begin_within(timeout, begun, <_>::default());
+            return Some(Entry::Subscribe(turn, conn, event));
+        }
+        accept(reply);
+        self.subscribe(&conn, event, is_wanted);
+        None
+    }
+
+    pub(crate) fn subscribe(&self, conn: &Conn, event: String, is_wanted: bool) {
+        let most = self.limits.subscriptions_max;
+        if is_wanted && event.len() > EVENT_NAME_BYTES_MAX {
+            let text = format!("the name of an event has at most {EVENT_NAME_BYTES_MAX} bytes");
+            conn.refuse(ActorError::new(codes::INVALID_REQUEST, text));
+        } else if !conn.subscribe(event, is_wanted, most) {
+            let text = format!("a connection can subscribe to {most} events");
+            conn.refuse(ActorError::new(codes::INVALID_REQUEST, text));
+        }
+    }
+
+    fn is_unknown(&self, conn: &Conn) -> Option<ActorError> {
+        let text = "the connection is being closed";
+        let is_known = self.conns.get(conn.id()).is_some();
+        (!is_known).then(|| ActorError::new(codes::STOPPED, text))
+    }
+
+    fn no_action(&self, action: &str) -> ActorError {
+        let text = format!(
+            "the actor type {} has no action {:?}",
+            self.identity.actor_type,
+            action.chars().take(100).collect::<String>(),
+        );
+        ActorError::new(codes::ACTION_NOT_FOUND, text)
+    }
+
+    /// Who answers.
+    pub(crate) fn specifier(&self) -> ActorSpecifier {
+        ActorSpecifier {
+            id: self.identity.id,
+            key: self.identity.key.clone(),
+            generation: self.generation,
+        }
+    }
+}
+
+/// It has begun; whatever else there is to say goes another way.
+fn accept(reply: Reply) {
+    _ = reply.send(Ok(Output::Done));
+}

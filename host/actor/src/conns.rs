@@ -1,0 +1,194 @@
+//! The connections of one awake actor: those that its guest knows of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use greenroom_model::{ActorTypeOptions, ConnId, ConnKind, Opening};
+use greenroom_runtime::Restored;
+use greenroom_storage::{ConnChange, ConnRecord};
+
+use crate::conn::Conn;
+
+/// The connections of an activation. Ids are ordered by time, and so are these.
+#[derive(Debug, Default)]
+pub(crate) struct Conns {
+    live: BTreeMap<ConnId, Live>,
+    /// Whether they are saved.
+    is_saved: bool,
+    changed: BTreeSet<ConnId>,
+    removed: Vec<ConnId>,
+    connections_keep_awake: bool,
+    websockets_hibernate: bool,
+}
+
+#[derive(Debug)]
+struct Live {
+    opening: Arc<Opening>,
+    /// `None` if the client went while the actor was not there.
+    conn: Option<Arc<Conn>>,
+    state: Option<Bytes>,
+    /// The guest is being told that it is gone.
+    is_leaving: bool,
+}
+
+impl Conns {
+    /// Those that the store knows, and those whose sockets are there.
+    pub(crate) fn restore(
+        options: &ActorTypeOptions,
+        is_saved: bool,
+        records: Vec<ConnRecord>,
+        sockets: Vec<Arc<Conn>>,
+    ) -> Self {
+        let mut conns = Self {
+            is_saved,
+            connections_keep_awake: options.connections_keep_awake,
+            websockets_hibernate: options.websockets_hibernate,
+            ..Self::default()
+        };
+        for ConnRecord { opening, state } in records {
+            let live = Live {
+                opening,
+                conn: None,
+                state,
+                is_leaving: false,
+            };
+            conns.live.insert(live.opening.id, live);
+        }
+        for conn in sockets {
+            let live = conns.live.entry(conn.id()).or_insert_with(|| Live {
+                opening: conn.opening.clone(),
+                conn: None,
+                state: None,
+                is_leaving: false,
+            });
+            live.conn = Some(conn);
+        }
+        conns
+    }
+
+    /// What the guest is told of them when it wakes.
+    pub(crate) fn to_restored(&self) -> Vec<Restored> {
+        let restored = self.live.values().map(|live| Restored {
+            opening: live.opening.clone(),
+            can_hibernate: self.can_hibernate(live.opening.kind),
+            state: live.state.clone(),
+        });
+        restored.collect()
+    }
+
+    /// Those whose clients are gone already.
+    pub(crate) fn orphans(&self) -> Vec<ConnId> {
+        let orphans = self.live.iter().filter(|(_, live)| live.conn.is_none());
+        orphans.map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) const fn can_hibernate(&self, kind: ConnKind) -> bool {
+        match kind {
+            ConnKind::Realtime => true,
+            ConnKind::Websocket => self.websockets_hibernate,
+            ConnKind::Call | ConnKind::Request => false,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(crate) fn insert(&mut self, conn: Arc<Conn>) {
+        let id = conn.id();
+        let live = Live {
+            opening: conn.opening.clone(),
+            conn: Some(conn),
+            state: None,
+            is_leaving: false,
+        };
+        self.live.insert(id, live);
+        self.changed.insert(id);
+    }
+
+    /// The socket of a connection that the guest knows of and that is still there.
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Arc<Conn>> {
+        let live = self.live.get(&id).filter(|live| !live.is_leaving);
+        live.and_then(|live| live.conn.as_ref())
+    }
+
+    /// Begins to take a connection out: what the guest is to be told of how it went, if it is a raw WebSocket.
+    /// `None` if there is no such connection, or it is being taken out already.
+    pub(crate) fn leave(
+        &mut self,
+        id: ConnId,
+        how: Option<(u16, String)>,
+    ) -> Option<Option<(u16, String)>> {
+        let live = self.live.get_mut(&id).filter(|live| !live.is_leaving)?;
+        live.is_leaving = true;
+        let how = how.or_else(|| live.conn.as_ref().and_then(|conn| conn.gone()));
+        // One that went while the actor was not there vanished.
+        let how = how.unwrap_or_else(|| (1006, String::new()));
+        Some((live.opening.kind == ConnKind::Websocket).then_some(how))
+    }
+
+    /// The guest has been told that it is gone.
+    pub(crate) fn remove(&mut self, id: ConnId) {
+        if self.live.remove(&id).is_some() {
+            self.changed.remove(&id);
+            self.removed.push(id);
+        }
+    }
+
+    pub(crate) fn subscribers(&self, event: &str) -> Vec<Arc<Conn>> {
+        let open = self.live.values().filter_map(|live| live.conn.as_ref());
+        open.filter(|conn| conn.is_subscribed(event))
+            .cloned()
+            .collect()
+    }
+
+    /// All that have to go when the actor sleeps, or is destroyed.
+    pub(crate) fn ending(&self, is_destroyed: bool) -> Vec<Arc<Conn>> {
+        let open = self.live.values().filter(|live| !live.is_leaving);
+        open.filter_map(|live| live.conn.as_ref())
+            .filter(|conn| is_destroyed || !self.can_hibernate(conn.kind()))
+            .cloned()
+            .collect()
+    }
+
+    /// Whether one of them does not let the actor sleep.
+    pub(crate) fn keep_awake(&self) -> bool {
+        self.live.values().any(|live| {
+            live.is_leaving
+                || match live.opening.kind {
+                    ConnKind::Realtime => self.connections_keep_awake,
+                    ConnKind::Websocket => !self.websockets_hibernate,
+                    ConnKind::Call | ConnKind::Request => false,
+                }
+        })
+    }
+
+    /// Takes up what the guest says of their states. States of short connections are not kept.
+    pub(crate) fn set_states(&mut self, states: Vec<(ConnId, Bytes)>) {
+        for (id, state) in states {
+            if let Some(live) = self.live.get_mut(&id) {
+                live.state = Some(state);
+                self.changed.insert(id);
+            }
+        }
+    }
+
+    /// What has to be kept of them with the next commit.
+    pub(crate) fn take_changes(&mut self) -> Vec<ConnChange> {
+        let changed = std::mem::take(&mut self.changed);
+        let removed = std::mem::take(&mut self.removed);
+        if !self.is_saved {
+            return Vec::new();
+        }
+        let records = changed.iter().filter_map(|id| self.live.get(id));
+        let puts = records.map(|live| {
+            ConnChange::Put(ConnRecord {
+                opening: live.opening.clone(),
+                state: live.state.clone(),
+            })
+        });
+        let removals = removed.into_iter().map(ConnChange::Remove);
+        puts.chain(removals).collect()
+    }
+}

@@ -1,0 +1,169 @@
+//! One call into the guest, or a few that belong together, from its beginning to what it came to.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use greenroom_model::{ConnId, Message, Opening};
+use greenroom_runtime::{
+    Crash, Failure, Guest, HttpRequest, HttpResponse, Identity, Restored, StopReason,
+};
+
+use crate::conn::Conn;
+use crate::handle::Output;
+use crate::turns::TurnId;
+
+/// A call into the guest that is about to be made.
+pub(crate) enum Entry {
+    Create(Option<Bytes>),
+    Wake(Option<Bytes>, Vec<Restored>),
+    /// An action.
+    Call {
+        turn: TurnId,
+        by: By,
+        action: String,
+        args: Bytes,
+    },
+    /// A raw request.
+    Request {
+        turn: TurnId,
+        opening: Arc<Opening>,
+        /// Whether the guest is told of its connection.
+        is_told: bool,
+        request: HttpRequest,
+    },
+    Connect {
+        turn: TurnId,
+        conn: Arc<Conn>,
+        can_hibernate: bool,
+    },
+    Websocket(TurnId, Arc<Conn>),
+    Subscribe(TurnId, Arc<Conn>, String),
+    Message(TurnId, Arc<Conn>, Message, u32),
+    /// A connection is over; if it was a raw WebSocket, with how it was closed.
+    Leave(TurnId, ConnId, Option<(u16, String)>),
+    Stop(StopReason),
+}
+
+/// By what an action is called.
+pub(crate) enum By {
+    /// Nothing that the guest is told of.
+    Nobody,
+    /// A connection that it knows.
+    Conn(ConnId),
+    /// A connection that lasts as long as the call.
+    Short(Arc<Opening>),
+}
+
+/// What a turn is, once it has returned.
+pub(crate) enum Work {
+    Start,
+    /// With the short connection that is over now, if the guest knows of one.
+    Action(TurnId, Option<ConnId>),
+    /// With the connection, and whether the guest knows of it.
+    Request(TurnId, ConnId, bool),
+    Connect(TurnId, Arc<Conn>),
+    Websocket(TurnId, Arc<Conn>),
+    /// With the answer in its output: `true` is a value, `false` is none.
+    Subscribe(TurnId, Arc<Conn>, String, bool),
+    Message(TurnId),
+    Leave(TurnId, ConnId),
+    Stop,
+}
+
+/// What it came to: a failure is an answer, too, and a crash is the end of the instance.
+pub(crate) type Ended = (Work, Result<Result<Output, Failure>, Crash>);
+
+pub(crate) async fn enter(guest: &Guest<'_>, identity: &Identity, entry: Entry) -> Ended {
+    match entry {
+        Entry::Create(input) => (Work::Start, done(guest.create(identity, input).await)),
+        Entry::Wake(state, conns) => (Work::Start, done(guest.wake(identity, state, conns).await)),
+        Entry::Call {
+            turn,
+            by,
+            action,
+            args,
+        } => call(guest, turn, by, action, args).await,
+        Entry::Request {
+            turn,
+            opening,
+            is_told,
+            request,
+        } => self::request(guest, turn, &opening, is_told, request).await,
+        Entry::Connect {
+            turn,
+            conn,
+            can_hibernate,
+        } => {
+            let connected = guest.connect(&conn.opening, can_hibernate).await;
+            (Work::Connect(turn, conn), done(connected))
+        }
+        Entry::Websocket(turn, conn) => {
+            let opened = guest.websocket(conn.id()).await;
+            (Work::Websocket(turn, conn), done(opened))
+        }
+        Entry::Subscribe(turn, conn, event) => {
+            let may = guest.may_subscribe(conn.id(), event.clone()).await;
+            let is_allowed = matches!(may, Ok(Ok(true)));
+            let output = may.map(|may| may.map(|_| Output::Done));
+            (Work::Subscribe(turn, conn, event, is_allowed), output)
+        }
+        Entry::Message(turn, conn, message, index) => {
+            let handled = guest.message(conn.id(), message, index).await;
+            (Work::Message(turn), done(handled))
+        }
+        Entry::Leave(turn, id, closed) => (Work::Leave(turn, id), leave(guest, id, closed).await),
+        Entry::Stop(reason) => (Work::Stop, done(guest.stop(reason).await)),
+    }
+}
+
+async fn call(guest: &Guest<'_>, turn: TurnId, by: By, action: String, args: Bytes) -> Ended {
+    let (caller, short) = match by {
+        By::Nobody => (None, None),
+        By::Conn(id) => (Some(id), None),
+        By::Short(opening) => match guest.connect(&opening, false).await {
+            Ok(Ok(())) => (Some(opening.id), Some(opening.id)),
+            // It was never there, and nobody has to take it out.
+            refused => return (Work::Action(turn, None), done(refused)),
+        },
+    };
+    let output = guest.call(caller, action, args).await;
+    let output = output.map(|output| output.map(Output::Value));
+    (Work::Action(turn, short), output)
+}
+
+async fn request(
+    guest: &Guest<'_>,
+    turn: TurnId,
+    opening: &Opening,
+    is_told: bool,
+    request: HttpRequest,
+) -> Ended {
+    if is_told {
+        match guest.connect(opening, false).await {
+            Ok(Ok(())) => {}
+            refused => return (Work::Request(turn, opening.id, false), done(refused)),
+        }
+    }
+    let response: Result<Result<Option<HttpResponse>, _>, _> =
+        guest.request(opening.id, request).await;
+    let output = response.map(|response| response.map(Output::Response));
+    (Work::Request(turn, opening.id, is_told), output)
+}
+
+async fn leave(
+    guest: &Guest<'_>,
+    id: ConnId,
+    closed: Option<(u16, String)>,
+) -> Result<Result<Output, Failure>, Crash> {
+    let closed = match closed {
+        Some((code, reason)) => guest.closed(id, code, reason).await?,
+        None => Ok(()),
+    };
+    // Whatever the first says, the second has to be told.
+    let left = guest.disconnect(id).await?;
+    Ok(closed.and(left).map(|()| Output::Done))
+}
+
+fn done(done: Result<Result<(), Failure>, Crash>) -> Result<Result<Output, Failure>, Crash> {
+    done.map(|done| done.map(|()| Output::Done))
+}
