@@ -15,7 +15,7 @@ LISTEN ?= 127.0.0.1:6420
 DATA ?= .greenroom
 
 .DEFAULT_GOAL := help
-.PHONY: help build release guests examples run fmt lint layers test unit e2e bench clean tools npm
+.PHONY: help build release guests examples run fmt lint layers test unit e2e bench clean tools npm browser
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,7 +62,10 @@ npm: ## Install the stock clients that the end-to-end tests use
 	@cd tests/e2e && if [ ! -d node_modules ] || [ package-lock.json -nt node_modules ]; then \
 		npm ci --no-audit --no-fund && touch node_modules; fi
 
-e2e: build guests npm ## End-to-end tests against the real binary; CASE=sleep for one file
+browser: ## Make sure there is a Chromium for the tests of web pages
+	@tests/browser-setup
+
+e2e: build guests npm browser ## End-to-end tests against the real binary; CASE=sleep for one file
 	cd tests/e2e && GREENROOM_BIN=$(HOST_BIN) GREENROOM_GUESTS=$(GUEST_DIR) \
 		node --test --test-concurrency=2 --test-timeout=300000 $(or $(addsuffix .test.mjs,$(CASE)),*.test.mjs)
 

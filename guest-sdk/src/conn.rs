@@ -284,7 +284,10 @@ impl<A: Actor> Conn<A> {
     /// # Panics
     ///
     /// If an argument cannot be serialized.
-    #[expect(clippy::needless_pass_by_value, reason = "a tuple made for the occasion")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a tuple made for the occasion"
+    )]
     pub fn send_args(&self, event: &str, arguments: impl Arguments) {
         events::send_args(self.id(), event, &arguments);
     }

@@ -79,7 +79,10 @@ impl<A: Actor> Env<A> {
     /// # Panics
     ///
     /// If an argument cannot be serialized.
-    #[expect(clippy::needless_pass_by_value, reason = "a tuple made for the occasion")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a tuple made for the occasion"
+    )]
     pub fn broadcast_args(&self, event: &str, arguments: impl Arguments) {
         events::broadcast_args(event, &arguments);
     }

@@ -34,9 +34,7 @@ impl UserError {
 
     /// An error that says that the caller may not do that (`auth.forbidden`, HTTP status 403).
     pub fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(message)
-            .with_group("auth")
-            .with_code("forbidden")
+        Self::new(message).with_group("auth").with_code("forbidden")
     }
 
     /// With a code of its own, for programs.

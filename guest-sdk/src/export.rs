@@ -137,10 +137,7 @@ impl<T: Registered> raw::Guest for T {
     }
 
     async fn on_websocket(connection: String) -> Result<(), Failure> {
-        body()?
-            .websocket(connection)
-            .await
-            .map_err(Error::into_wit)
+        body()?.websocket(connection).await.map_err(Error::into_wit)
     }
 
     async fn on_message(

@@ -127,7 +127,10 @@ impl Request {
             if !chunk.is_empty() {
                 return Ok(Some(chunk));
             }
-            if !matches!(status, wit_bindgen::rt::async_support::StreamResult::Complete(_)) {
+            if !matches!(
+                status,
+                wit_bindgen::rt::async_support::StreamResult::Complete(_)
+            ) {
                 break;
             }
         }

@@ -166,13 +166,13 @@ mod websocket;
 
 pub use component::{Actor, Description, Future, StopReason};
 pub use conn::{Conn, ConnKind, Connecting, OpeningRequest};
-pub use events::{Event, Named};
-pub use http::{Body, Request, Response};
-pub use websocket::{Close, Message, MessageData};
 pub use context::{Context, Env};
 pub use error::{Error, Result, UserError};
+pub use events::{Event, Named};
 pub use greenroom_macros::{actor, handle};
 pub use greenroom_value::Value;
+pub use http::{Body, Request, Response};
+pub use websocket::{Close, Message, MessageData};
 
 /// What an actor's file begins with.
 pub mod prelude {
@@ -195,7 +195,7 @@ pub mod private {
     pub use serde::Serialize;
 
     pub use crate::component::{Entry, Registered};
-    pub use crate::decode::{Args, Answer, decode_input, encode, nothing, required, to_value};
+    pub use crate::decode::{Answer, Args, decode_input, encode, nothing, required, to_value};
 }
 
 /// Runs a future on its own: it goes on after the call that began it has returned. It does not keep the actor awake, and

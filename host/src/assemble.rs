@@ -3,26 +3,32 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures::future::OptionFuture;
 use greenroom_model::{Clock, SystemClock};
 use greenroom_placement::{Foundation, Registry, Router};
 use greenroom_runtime::Engine;
 use greenroom_server::{App, Setup};
 use greenroom_storage::{Sqlite, Storage};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
+use crate::listen::Listening;
 
 /// Memory mappings that an awake actor takes: two for its stack's guards, up to four for its memory.
 const MAPPINGS_PER_ACTOR: usize = 7;
 /// Mappings of everything else.
 const MAPPINGS_BASE: usize = 4_000;
+
+/// How long somebody still listens after the sockets were closed. Their clients connect again at once: told to come
+/// back later, they do; finding nobody, they may give up for good.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Serves until told to stop.
 pub(crate) fn serve(mut config: Config) -> Result<()> {
@@ -51,6 +57,8 @@ fn start_logging(config: &Config) -> Result<()> {
 
 async fn run(config: Config) -> Result<()> {
     let mut signals = Signals::new()?;
+    // First of all: who comes while the rest is made waits, and is not refused.
+    let listening = Listening::open(&config).await?;
     let limits = Arc::new(config.limits.clone());
     let storage = open_store(&config.data, limits.store_queue_max)?;
     let engine = Engine::new(&limits, &config.data.join("cache"))?;
@@ -70,15 +78,19 @@ async fn run(config: Config) -> Result<()> {
         token: config.token.clone(),
         namespaces: config.namespaces.clone(),
     }));
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr()?;
-    announce(address, config.token.is_none())?;
+    announce(&listening, config.token.is_none())?;
 
     let (stop, end) = (CancellationToken::new(), CancellationToken::new());
-    let serving = greenroom_server::serve(listener, app.clone(), stop.clone(), end.clone());
-    let mut serving = Box::pin(serving);
+    let serve = |listener, tls| {
+        greenroom_server::serve(listener, tls, app.clone(), stop.clone(), end.clone())
+    };
+    let serving_plain = serve(listening.plain, None);
+    let serving_tls = listening
+        .tls
+        .map(|(listener, tls)| serve(listener, Some(tls)));
+    let mut serving = Box::pin(async move {
+        tokio::join!(serving_plain, OptionFuture::from(serving_tls));
+    });
     tokio::select! {
         () = &mut serving => bail!("the listener ended by itself"),
         name = signals.next() => info!(signal = name, "stopping; a second signal ends at once"),
@@ -90,10 +102,15 @@ async fn run(config: Config) -> Result<()> {
         if timeout(limits.shutdown_max / 2, app.stop()).await.is_err() {
             warn!("requests are cut off");
         }
-        if timeout(limits.shutdown_max / 4, app.close_sockets()).await.is_err() {
+        let had_sockets = timeout(limits.shutdown_max / 4, app.close_sockets()).await;
+        let farewell = Instant::now() + FAREWELL;
+        if had_sockets.is_err() {
             warn!("WebSockets are cut off");
         }
         router.close().await;
+        if had_sockets.unwrap_or(true) {
+            sleep_until(farewell.min(Instant::now() + limits.shutdown_max / 8)).await;
+        }
     };
     // Somebody listens to the end, if only to say that it is near.
     let close = async {
@@ -124,14 +141,20 @@ fn open_store(data: &Path, queue_max: usize) -> Result<Arc<dyn Storage>> {
 }
 
 /// Tells people in the log, and programs that wait for it on standard output.
-fn announce(address: std::net::SocketAddr, is_development: bool) -> Result<()> {
+fn announce(listening: &Listening, is_development: bool) -> Result<()> {
     if is_development {
         warn!(
             "development mode: anybody on this machine may deploy and manage; set a token to change that"
         );
     }
+    let address = listening.plain.local_addr()?;
     info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut stdout = std::io::stdout().lock();
+    if let Some((listener, _)) = &listening.tls {
+        let address = listener.local_addr()?;
+        info!(%address, "serving with TLS");
+        writeln!(stdout, "TLS https://{address}")?;
+    }
     writeln!(stdout, "READY http://{address}")?;
     stdout.flush()?;
     Ok(())

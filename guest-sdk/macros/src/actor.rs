@@ -175,8 +175,8 @@ pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenSt
 /// What runs at the start and at the end.
 fn lifecycle(marked: &Marked) -> Result<TokenStream> {
     let create = create(marked.get(Role::Create))?;
-    let vars =
-        plain(marked.get(Role::Vars))?.unwrap_or_else(|| quote!(::core::default::Default::default()));
+    let vars = plain(marked.get(Role::Vars))?
+        .unwrap_or_else(|| quote!(::core::default::Default::default()));
     let hook = |hook: Option<&Function>| Ok::<_, Error>(plain(hook)?.unwrap_or_default());
     let on_wake = hook(marked.get(Role::OnWake))?;
     let on_state_change = hook(marked.get(Role::OnStateChange))?;
@@ -301,7 +301,9 @@ fn check(role: Role, function: &Function) -> Result<()> {
         return wrong("there is no connection here");
     }
     if function.takes_connecting() && !has_connecting {
-        return wrong("nobody is connecting here; only `#[before_connect]` and `#[conn_state]` take it");
+        return wrong(
+            "nobody is connecting here; only `#[before_connect]` and `#[conn_state]` take it",
+        );
     }
     if role == Role::OnStateChange && function.may_change_state() {
         return wrong(
@@ -335,7 +337,10 @@ fn describe(name: &str, settings: &Settings, marked: &Marked) -> TokenStream {
     let action_timeout = option(settings.action_timeout_ms);
     let stop_grace = option(settings.stop_grace_ms);
     let no_sleep = settings.no_sleep;
-    let (keep_awake, hibernate) = (settings.connections_keep_awake, settings.websockets_hibernate);
+    let (keep_awake, hibernate) = (
+        settings.connections_keep_awake,
+        settings.websockets_hibernate,
+    );
     let guarded = marked.get(Role::CanSubscribe).is_some();
     let events = settings.events.iter().map(|event| {
         quote!(description::EventDescription {
@@ -444,9 +449,9 @@ fn call(name: &str, function: &Function, before: Option<&TokenStream>) -> TokenS
             ::greenroom_sdk::private::nothing()
         )),
     };
-    let conn = function.takes_conn().then(|| {
-        quote!(let conn = ::greenroom_sdk::private::required(conn)?;)
-    });
+    let conn = function
+        .takes_conn()
+        .then(|| quote!(let conn = ::greenroom_sdk::private::required(conn)?;));
     let finished = match before {
         Some(before) => quote!({
             let encoded: ::std::vec::Vec<u8> = #encoded?;

@@ -19,8 +19,7 @@ pub(crate) fn expand(conn_state: Option<&Type>, marked: &Marked) -> Result<Token
         hook(marked.get(Role::CanSubscribe), &[quote!(event)])?.unwrap_or_else(|| quote!(true));
     let on_request = request(marked.get(Role::OnRequest))?;
     let on_websocket = hook(marked.get(Role::OnWebsocket), &[])?.unwrap_or_else(nothing);
-    let on_message =
-        hook(marked.get(Role::OnMessage), &[quote!(message)])?.unwrap_or_else(nothing);
+    let on_message = hook(marked.get(Role::OnMessage), &[quote!(message)])?.unwrap_or_else(nothing);
     let on_close = hook(marked.get(Role::OnClose), &[quote!(close)])?.unwrap_or_else(nothing);
     let conn_hook = |name: TokenStream, parameter: TokenStream, body: TokenStream| {
         quote! {

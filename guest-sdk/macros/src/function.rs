@@ -27,10 +27,7 @@ enum Provided {
 /// What stands in one place of a function's parameters.
 enum Slot {
     /// Filled in by the SDK.
-    Provided {
-        what: Provided,
-        is_reference: bool,
-    },
+    Provided { what: Provided, is_reference: bool },
     /// Given by the caller: its index among those.
     Given(usize),
 }

@@ -214,7 +214,9 @@ impl Life {
         // An order that has not been carried out by then is being ignored by a guest that blocks.
         let order_max = limits.start_timeout + 2 * grace;
         let sockets = self.parts.sockets.open(self.actor.id);
-        let is_saved = active.description.handlers.connections;
+        let handlers = &active.description.handlers;
+        // Handlers of raw WebSockets hear of their end as well.
+        let is_saved = handlers.connections || handlers.websocket;
         let conns = Conns::restore(options, is_saved, opened.conns, sockets);
         let mut activation = Activation {
             actor: self.actor.row,

@@ -169,9 +169,11 @@ impl Activation<'_> {
                 other => match self.handle(guest, other).await {
                     ControlFlow::Break(end) => return end,
                     ControlFlow::Continue(entries) => {
-                        running.extend(entries.into_iter().map(|entry| {
-                            enter(guest, self.identity, entry).boxed()
-                        }));
+                        running.extend(
+                            entries
+                                .into_iter()
+                                .map(|entry| enter(guest, self.identity, entry).boxed()),
+                        );
                     }
                 },
             }
@@ -236,7 +238,10 @@ impl Activation<'_> {
                 // Clients that went while the actor was not there.
                 let orphans = self.conns.orphans();
                 return ControlFlow::Continue(
-                    orphans.into_iter().filter_map(|id| self.leave(id)).collect(),
+                    orphans
+                        .into_iter()
+                        .filter_map(|id| self.leave(id))
+                        .collect(),
                 );
             }
             (Work::Start, Err(failure)) => {
@@ -249,9 +254,7 @@ impl Activation<'_> {
                 }
                 short.map(|id| self.leave_short(id))
             }
-            (Work::Request(turn, id, is_told), output) => {
-                self.responded(turn, id, is_told, output)
-            }
+            (Work::Request(turn, id, is_told), output) => self.responded(turn, id, is_told, output),
             (Work::Connect(turn, conn), output) => self.connected(turn, conn, output),
             (Work::Websocket(turn, conn), output) => {
                 let output = output.map_err(|failure| self.public(failure));
@@ -327,7 +330,10 @@ impl Activation<'_> {
             Snapshot::Unchanged => None,
         };
         let largest = conns.iter().map(|(_, state)| state.len()).max();
-        let bytes = state.as_ref().map_or(0, Bytes::len).max(largest.unwrap_or(0));
+        let bytes = state
+            .as_ref()
+            .map_or(0, Bytes::len)
+            .max(largest.unwrap_or(0));
         if bytes > self.limits.state_bytes_max {
             return Some(End::Crashed(too_large(bytes, self.limits.state_bytes_max)));
         }

@@ -121,7 +121,9 @@ impl Activation<'_> {
         reply: Reply,
     ) -> Option<Entry> {
         let events = &self.active.description.events;
-        let is_guarded = events.iter().any(|known| known.guarded && known.name == event);
+        let is_guarded = events
+            .iter()
+            .any(|known| known.guarded && known.name == event);
         if is_wanted && is_guarded && self.conns.get(conn.id()).is_some() {
             // Answered when it is decided: what the client sends next may count on the subscription.
             let timeout = self.limits.connect_timeout;

@@ -66,10 +66,7 @@ impl GatedBody {
         let passes = async move {
             let lost = || BodyError("the actor stopped".to_owned());
             let (passed, passes) = oneshot::channel();
-            barriers
-                .send(Barrier(passed))
-                .await
-                .map_err(|_| lost())?;
+            barriers.send(Barrier(passed)).await.map_err(|_| lost())?;
             passes.await.map_err(|_| lost())
         };
         self.waiting = Some(Waiting {

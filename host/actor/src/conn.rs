@@ -87,7 +87,9 @@ impl Conn {
         let early = std::mem::take(early);
         inner.phase = Phase::Open;
         self.sink.send(Outgoing::Opened(self.actor));
-        early.into_iter().for_each(|outgoing| self.sink.send(outgoing));
+        early
+            .into_iter()
+            .for_each(|outgoing| self.sink.send(outgoing));
     }
 
     /// Sends something, in order with everything else.
@@ -127,7 +129,7 @@ impl Conn {
     }
 
     /// Closes it, after the calls that have begun are answered.
-    pub(crate) fn close(&self, code: u16, reason: String) {
+    pub fn close(&self, code: u16, reason: String) {
         let mut inner = self.lock();
         if inner.calls > 0 {
             inner.closing = Some((code, reason));
@@ -193,7 +195,9 @@ impl Conn {
 
     /// The number of the next raw message, from 1.
     pub(crate) fn next_message(&self) -> u32 {
-        self.messages.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+        self.messages
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

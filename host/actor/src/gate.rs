@@ -118,8 +118,8 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::oneshot;
     use bytes::Bytes;
+    use tokio::sync::oneshot;
     use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
@@ -128,10 +128,7 @@ mod tests {
     fn answer() -> (Held, oneshot::Receiver<Result<Output, CallError>>) {
         let (reply, answer) = oneshot::channel();
         (
-            Held::Answer(
-                Begun::reply(reply),
-                Ok(Output::Value(Bytes::from("out"))),
-            ),
+            Held::Answer(Begun::reply(reply), Ok(Output::Value(Bytes::from("out")))),
             answer,
         )
     }

@@ -163,11 +163,13 @@ impl Activation<'_> {
     /// Those who are gone are taken out.
     pub(crate) fn take_gone(&mut self) -> Vec<Entry> {
         let gone = self.shared.take_gone();
-        let entries = gone.into_iter().filter_map(|id| match self.requests.remove(&id) {
-            Some(true) => Some(self.leave_short(id)),
-            Some(false) => None,
-            None => self.leave(id),
-        });
+        let entries = gone
+            .into_iter()
+            .filter_map(|id| match self.requests.remove(&id) {
+                Some(true) => Some(self.leave_short(id)),
+                Some(false) => None,
+                None => self.leave(id),
+            });
         entries.collect()
     }
 
@@ -201,8 +203,7 @@ impl Activation<'_> {
         let ending = self.conns.ending(order == Order::Destroy);
         let entries = ending.into_iter().filter_map(|conn| {
             let id = conn.id();
-            self.gate
-                .hold(Held::Close(conn, NORMAL, reason.to_owned()));
+            self.gate.hold(Held::Close(conn, NORMAL, reason.to_owned()));
             self.leave_as(id, Some((GOING_AWAY, reason.to_owned())))
         });
         entries.collect()

@@ -208,7 +208,10 @@ impl ActorTypeDescription {
         if self.actions.len() > ACTIONS_MAX || !self.actions.iter().all(is_action) {
             return Err(BadDescription::Actions(self.name.clone()));
         }
-        all_differ("events", self.events.iter().map(|event| event.name.as_str()))?;
+        all_differ(
+            "events",
+            self.events.iter().map(|event| event.name.as_str()),
+        )?;
         if self.events.len() > EVENTS_MAX || !self.events.iter().all(|event| is_name(&event.name)) {
             return Err(BadDescription::Events(self.name.clone()));
         }

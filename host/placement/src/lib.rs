@@ -17,9 +17,9 @@ use greenroom_model::{Clock, Limits};
 use greenroom_runtime::Engine;
 use greenroom_storage::Storage;
 
+pub use greenroom_actor::{Body, BodyError, Conn, HttpRequest, HttpResponse, Short};
 pub use info::{ActorInfo, ActorPage, Duplicate, ListFilter};
 pub use registry::{Deployment, Registry, RevisionInfo};
-pub use greenroom_actor::{Body, BodyError, Conn, HttpRequest, HttpResponse, Short};
 pub use router::{Answer, Failed, Frame, Router};
 
 /// What placement is built from.

@@ -4,11 +4,12 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use greenroom_actor::{
-    CallError, Caller, Conn, Handle, HttpRequest, HttpResponse, Order, Output, Parts, Short, Sockets,
-    What,
+    CallError, Caller, Conn, Handle, HttpRequest, HttpResponse, Order, Output, Parts, Short,
+    Sockets, What,
 };
 use greenroom_model::{
-    ActorError, ActorId, ActorName, ActorSpecifier, ConnSink, Lineage, Message, Opening, Target, codes,
+    ActorError, ActorId, ActorName, ActorSpecifier, ConnSink, Lineage, Message, Opening, Target,
+    codes,
 };
 use greenroom_storage::{ActorRecord, ListQuery};
 

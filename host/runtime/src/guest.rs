@@ -213,9 +213,7 @@ impl Guest<'_> {
     /// [`Crash`].
     pub async fn disconnect(&self, id: ConnId) -> Result<Result<(), Failure>, Crash> {
         let exports = self.actor.greenroom_actor_connections();
-        let done = exports
-            .call_disconnect(self.accessor, id.to_string())
-            .await;
+        let done = exports.call_disconnect(self.accessor, id.to_string()).await;
         done.map_err(|e| Crash::from_engine(&e))?
             .map_err(failure)
             .flip()

@@ -116,7 +116,11 @@ impl App {
     }
 
     /// Answers a request, whatever it is.
-    pub(crate) async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> Reply {
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Reply {
         let (head, body) = request.into_parts();
         let origin = head.headers.get(ORIGIN).cloned();
         let reply = if head.method == Method::OPTIONS {
@@ -157,11 +161,13 @@ impl App {
         _ = self.requests.acquire_many(all).await;
     }
 
-    /// Closes all WebSockets, and waits until their clients have heard.
-    pub async fn close_sockets(&self) {
+    /// Closes all WebSockets, and waits until their clients have heard. Whether there were any.
+    pub async fn close_sockets(&self) -> bool {
+        let had_some = !self.sockets.is_empty();
         self.closing_sockets.cancel();
         self.sockets.close();
         self.sockets.wait().await;
+        had_some
     }
 
     fn check_manager(&self, head: &Parts, path: &AdminPath<'_>) -> Result<(), ActorError> {

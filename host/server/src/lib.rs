@@ -18,6 +18,8 @@ mod opening;
 mod query;
 mod reply;
 mod route;
+mod tls;
 
 pub use app::{App, Namespaces, Setup};
 pub use listener::serve;
+pub use tls::{Tls, TlsError};

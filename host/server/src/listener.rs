@@ -17,9 +17,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +30,7 @@ use crate::app::App;
 use crate::encoding::{self, Peer};
 use crate::io::FirstHead;
 use crate::reply;
+use crate::tls::Tls;
 
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS_MAX: u32 = 256;
@@ -43,6 +45,7 @@ const REFUSED_MAX: usize = 256;
 /// give up for good. Dropping the future drops every connection.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     app: Arc<App>,
     stop: CancellationToken,
     end: CancellationToken,
@@ -65,12 +68,15 @@ pub async fn serve(
                 let is_full = place.is_none();
                 let place = place.or_else(|| refused_places.clone().try_acquire_owned().ok());
                 let Some(place) = place else {
-                    refuse(&stream);
+                    if tls.is_none() {
+                        refuse(&stream);
+                    }
                     continue;
                 };
                 let connection = Connection {
                     app: app.clone(),
                     builder: builder.clone(),
+                    tls: tls.clone(),
                     // One that comes after it has nothing to finish.
                     stop: (!stop.is_cancelled()).then(|| stop.clone()),
                     peer: peer.ip(),
@@ -135,6 +141,7 @@ fn full() -> ActorError {
 struct Connection {
     app: Arc<App>,
     builder: Arc<Builder<TokioExecutor>>,
+    tls: Option<Tls>,
     /// Says when to finish.
     stop: Option<CancellationToken>,
     peer: IpAddr,
@@ -150,11 +157,29 @@ impl Connection {
             return;
         }
         let limits = &self.app.limits;
-        let has_come = Arc::new(AtomicBool::new(false));
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write_timeout));
-        let by = Instant::now() + limits.head_timeout;
-        let stream = FirstHead::new(Box::pin(stream), by, has_come.clone());
+        let stream = Box::pin(stream);
+        match &self.tls {
+            None => self.serve_http(stream).await,
+            Some(tls) => {
+                let accepting = tls.acceptor().accept(stream);
+                match timeout(limits.head_timeout, accepting).await {
+                    Ok(Ok(stream)) => self.serve_http(stream).await,
+                    Ok(Err(error)) => debug!(%error, "a connection could not be encrypted"),
+                    Err(_) => debug!("a connection was not encrypted in time"),
+                }
+            }
+        }
+    }
+
+    async fn serve_http<T>(&self, stream: T)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let has_come = Arc::new(AtomicBool::new(false));
+        let by = Instant::now() + self.app.limits.head_timeout;
+        let stream = FirstHead::new(stream, by, has_come.clone());
         let app = self.app.clone();
         let (peer, is_full) = (self.peer, self.is_full);
         let service = service_fn(move |request: Request<Incoming>| {

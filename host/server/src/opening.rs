@@ -20,15 +20,22 @@ pub(crate) const ORIGINAL_URL: HeaderName =
 /// `actor.invalid_request` if they are no JSON.
 pub(crate) fn params(headers: &HeaderMap) -> Result<Bytes, ActorError> {
     // Browsers and Node send each character as one byte, which is Latin-1.
-    let text: Option<String> = headers
-        .get(PARAMS)
-        .map(|value| value.as_bytes().iter().map(|byte| char::from(*byte)).collect());
+    let text: Option<String> = headers.get(PARAMS).map(|value| {
+        value
+            .as_bytes()
+            .iter()
+            .map(|byte| char::from(*byte))
+            .collect()
+    });
     encoding::params(text.as_deref())
 }
 
 /// A connection that this request opens. `path` is what the actor is to see of its path.
 pub(crate) fn opening(kind: ConnKind, params: Bytes, head: &Parts, path: &str) -> Opening {
-    let headers = head.headers.iter().filter(|(name, _)| *name != ORIGINAL_URL);
+    let headers = head
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != ORIGINAL_URL);
     Opening {
         id: ConnId::generate(),
         kind,
@@ -49,7 +56,11 @@ pub(crate) fn opening(kind: ConnKind, params: Bytes, head: &Parts, path: &str) -
 /// The URL that the actor is to see: the host that was asked, without its port, and the query without what led
 /// to this actor.
 pub(crate) fn url(head: &Parts, path: &str) -> String {
-    if let Some(url) = head.headers.get(ORIGINAL_URL).and_then(|url| url.to_str().ok()) {
+    if let Some(url) = head
+        .headers
+        .get(ORIGINAL_URL)
+        .and_then(|url| url.to_str().ok())
+    {
         return url.to_owned();
     }
     let mut url = format!("http://{}{path}", host(head));
@@ -146,7 +157,10 @@ mod tests {
         );
         let query = "rvt-token=x/websocket/";
         let (path, query) = repair("/api/rivet/gateway/c", query).unwrap();
-        assert_eq!((&*path, &*query), ("/api/rivet/gateway/c/websocket/", "rvt-token=x"));
+        assert_eq!(
+            (&*path, &*query),
+            ("/api/rivet/gateway/c/websocket/", "rvt-token=x")
+        );
         assert_eq!(repair("/gateway/c/request/a", "rvt-key=a/request"), None);
         assert_eq!(repair("/gateway/c", "a=/request"), None);
     }

@@ -216,12 +216,24 @@ mod tests {
             ("/request//a/b/", "/a/b/"),
             ("/request/a", "/a"),
         ] {
-            assert_eq!(wanted(given).unwrap(), Wanted::Request(seen.into()), "{given}");
+            assert_eq!(
+                wanted(given).unwrap(),
+                Wanted::Request(seen.into()),
+                "{given}"
+            );
         }
         for given in ["/websocket", "/websocket/", "/websocket/room/1"] {
             assert_eq!(wanted(given).unwrap(), Wanted::Websocket(given.into()));
         }
-        for other in ["", "/", "/action", "/action/", "/action/a/b", "/nothing", "/requests"] {
+        for other in [
+            "",
+            "/",
+            "/action",
+            "/action/",
+            "/action/a/b",
+            "/nothing",
+            "/requests",
+        ] {
             let path = format!("/gateway/a{other}");
             let Ok(Route::Gateway(path)) = route(&path, None) else {
                 panic!("a gateway path")

@@ -9,8 +9,8 @@ use greenroom_model::{
 };
 
 use crate::{
-    ActorRecord, Commit, ConnChange, ConnRecord, Created, Error, ListQuery, NewActor, NewRevision, Opened, RevisionId,
-    Storage,
+    ActorRecord, Commit, ConnChange, ConnRecord, Created, Error, ListQuery, NewActor, NewRevision,
+    Opened, RevisionId, Storage,
 };
 
 pub(crate) async fn all(storage: &dyn Storage) {

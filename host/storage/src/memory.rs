@@ -7,8 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_model::{
-    ActorId, ActorName, ActorType, ComponentHash, ComponentName, ConnId, Generation, Head,
-    Revision,
+    ActorId, ActorName, ActorType, ComponentHash, ComponentName, ConnId, Generation, Head, Revision,
 };
 
 use crate::record::{

@@ -56,7 +56,10 @@ fn from_body(frame: Value, has_tag_arrays: bool) -> Result<Frame, ActorError> {
     match text(body, "tag")?.as_str() {
         "ActionRequest" => {
             let id = content.get("id").ok_or_else(|| missing("id"))?;
-            let args = content.get("args").cloned().ok_or_else(|| missing("args"))?;
+            let args = content
+                .get("args")
+                .cloned()
+                .ok_or_else(|| missing("args"))?;
             Ok(Frame::Action {
                 call: to_number(id, has_tag_arrays).ok_or_else(|| missing("usable id"))?,
                 action: text(content, "name")?,
@@ -121,8 +124,13 @@ pub(crate) fn encode_answer(peer: Peer, answer: &Answer, bytes_max: usize) -> By
         Ok(frame) if frame.len() <= bytes_max => frame,
         Ok(frame) => {
             let bytes = frame.len();
-            let text = format!("the action's answer has {bytes} bytes; at most {bytes_max} are sent");
-            encode_error(peer, &ActorError::new(codes::OUTGOING_TOO_LONG, text), Some(answer))
+            let text =
+                format!("the action's answer has {bytes} bytes; at most {bytes_max} are sent");
+            encode_error(
+                peer,
+                &ActorError::new(codes::OUTGOING_TOO_LONG, text),
+                Some(answer),
+            )
         }
         Err(error) => encode_error(peer, &error, Some(answer)),
     }
@@ -132,7 +140,8 @@ fn encode_output(peer: Peer, call: u64, output: &[u8]) -> Result<Bytes, ActorErr
     // Guests' output has been checked on its way in, so that this does not happen.
     let output = decode(output).map_err(|_| ActorError::internal())?;
     if peer.encoding == Encoding::Json && json::has_huge_number(&output) {
-        let text = "the answer has a BigInt of over 10,000 digits, which JSON is not written with here";
+        let text =
+            "the answer has a BigInt of over 10,000 digits, which JSON is not written with here";
         return Err(ActorError::new(codes::OUTGOING_TOO_LONG, text));
     }
     let output = to_client(output, peer.reads_tag_arrays());
@@ -169,7 +178,11 @@ pub(crate) fn encode_event(peer: Peer, event: &Event) -> Bytes {
             return writer.finish();
         }
         let name = Field::Value(event.name.as_str().into());
-        body(peer, "Event", vec![("name", name), ("args", Field::Value(args))])
+        body(
+            peer,
+            "Event",
+            vec![("name", name), ("args", Field::Value(args))],
+        )
     })
 }
 
@@ -204,7 +217,10 @@ fn encode_error(peer: Peer, error: &ActorError, answer: Option<&Answer>) -> Byte
         .into_iter()
         .map(|(name, value)| (name, Field::Value(value)))
         .collect();
-    fields.push(("actionId", call.map_or(Field::Value(Value::Null), Field::Call)));
+    fields.push((
+        "actionId",
+        call.map_or(Field::Value(Value::Null), Field::Call),
+    ));
     body(peer, "Error", fields)
 }
 
@@ -325,18 +341,29 @@ mod tests {
     #[test]
     fn broken_frames_are_refused() {
         for frame in [
-            "", "04", "0500 00 00 01 66 01 80", "0400 02", "0400 00 00 01 66 01 05",
-            "0400 00 00 01 66 01 80 00", "0400 01 01 65 02", "0400 01 01 ff 01", "0400 00 00 05 66",
+            "",
+            "04",
+            "0500 00 00 01 66 01 80",
+            "0400 02",
+            "0400 00 00 01 66 01 05",
+            "0400 00 00 01 66 01 80 00",
+            "0400 01 01 65 02",
+            "0400 01 01 ff 01",
+            "0400 00 00 05 66",
         ] {
             assert!(decode_frame(&mut bare(4), &hex(frame)).is_err(), "{frame}");
         }
         for frame in [
-            "{}", r#"{"body":{"tag":"Init","val":{}}}"#,
+            "{}",
+            r#"{"body":{"tag":"Init","val":{}}}"#,
             r#"{"body":{"tag":"ActionRequest","val":{"id":-1,"name":"f","args":[]}}}"#,
             r#"{"body":{"tag":"SubscriptionRequest","val":{"eventName":"e"}}}"#,
         ] {
             let mut peer = Peer::JSON;
-            assert!(decode_frame(&mut peer, frame.as_bytes()).is_err(), "{frame}");
+            assert!(
+                decode_frame(&mut peer, frame.as_bytes()).is_err(),
+                "{frame}"
+            );
         }
     }
 
@@ -347,9 +374,13 @@ mod tests {
             key: ActorKey::new(&["k"]).unwrap(),
             generation: Generation(1),
         });
-        let answer = Answer { actor, ..answer(1, Ok("05")) };
+        let answer = Answer {
+            actor,
+            ..answer(1, Ok("05"))
+        };
         let cbor = encode_answer(Peer::of(Encoding::Cbor), &answer, 1_000);
-        let wanted = "a1 64 626f6479 a2 63 746167 6e 416374696f6e526573706f6e7365 63 76616c a2 62 6964
+        let wanted =
+            "a1 64 626f6479 a2 63 746167 6e 416374696f6e526573706f6e7365 63 76616c a2 62 6964
                       1b 0000000000000001 66 6f7574707574 05";
         assert_eq!(cbor, hex(wanted));
         let json = encode_answer(Peer::JSON, &answer, 1_000);

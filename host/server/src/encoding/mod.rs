@@ -11,7 +11,9 @@ mod frames;
 mod javascript;
 mod json;
 
-pub(crate) use self::frames::{decode_frame, encode_answer, encode_event, encode_failed, encode_opened};
+pub(crate) use self::frames::{
+    decode_frame, encode_answer, encode_event, encode_failed, encode_opened,
+};
 
 use bytes::Bytes;
 use greenroom_model::{ActorError, ActorSpecifier, codes};

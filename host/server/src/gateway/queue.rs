@@ -115,8 +115,16 @@ mod tests {
         for text in ["one", "two", "six"] {
             queue.push(Outgoing::Message(Message::Text(text.into())));
         }
-        let taken: Vec<String> = queue.take().await.iter().map(|o| format!("{o:?}")).collect();
-        assert!(taken[0].contains("one") && taken[2].contains("six"), "{taken:?}");
+        let taken: Vec<String> = queue
+            .take()
+            .await
+            .iter()
+            .map(|o| format!("{o:?}"))
+            .collect();
+        assert!(
+            taken[0].contains("one") && taken[2].contains("six"),
+            "{taken:?}"
+        );
         queue.push(Outgoing::Message(Message::Text("x".repeat(11))));
         queue.overrun().await;
     }

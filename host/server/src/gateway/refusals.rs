@@ -63,7 +63,11 @@ mod tests {
         let peer = IpAddr::from([127, 0, 0, 1]);
         let first = refusals.add(peer, "a");
         assert_eq!(refusals.add(peer, "a"), first * 2);
-        assert_eq!(refusals.add(peer, "b"), first, "another actor is another matter");
+        assert_eq!(
+            refusals.add(peer, "b"),
+            first,
+            "another actor is another matter"
+        );
         for _ in 0..40 {
             assert!(refusals.add(peer, "a") <= LONGEST);
         }

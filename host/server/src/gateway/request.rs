@@ -38,16 +38,11 @@ pub(super) async fn answer(
     }
 }
 
-fn to_guest(
-    app: &App,
-    head: Parts,
-    path: &str,
-    body: Incoming,
-) -> Result<HttpRequest, ActorError> {
+fn to_guest(app: &App, head: Parts, path: &str, body: Incoming) -> Result<HttpRequest, ActorError> {
     let url = url(&head, path);
-    let uri: http::Uri = url.parse().map_err(|_| {
-        ActorError::new(codes::INVALID_REQUEST, "the URL of the request is none")
-    })?;
+    let uri: http::Uri = url
+        .parse()
+        .map_err(|_| ActorError::new(codes::INVALID_REQUEST, "the URL of the request is none"))?;
     let body = Bounded::new(body, app.limits.raw_body_bytes_max, app.limits.body_timeout);
     let mut request = Request::new(Body::new(body));
     *request.method_mut() = head.method;

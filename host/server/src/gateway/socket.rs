@@ -14,6 +14,7 @@ use greenroom_placement::{Conn, Failed};
 use http::request::Parts;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
@@ -28,7 +29,7 @@ use crate::app::App;
 use crate::encoding;
 use crate::opening::{opening, repair};
 use crate::query::Query;
-use crate::route::{Route, Wanted, named, route};
+use crate::route::{self, Route, named, route};
 
 pub(super) type Stream = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -40,6 +41,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(75);
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// How long a slow client may take until it has read that it is too slow.
 const SLOW_GOODBYE_MAX: Duration = Duration::from_secs(5);
+/// How much of what cannot be read is thrown away before the socket is closed.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
 /// The longest reason that a close frame can carry, in bytes.
 const REASON_BYTES_MAX: usize = 123;
 
@@ -68,18 +71,50 @@ pub(super) enum End {
     Actor(u16, String),
     /// Something is wrong.
     Failed(ActorError),
+    /// The client sends what is no WebSocket, or too much at once, so that nothing more can be read.
+    Garbage(ActorError),
     /// The client reads too slowly.
     Slow,
-    /// The host is stopping.
-    Stopping,
+}
+
+/// A WebSocket whose request has been read.
+pub(super) struct Wanted {
+    app: Arc<App>,
+    peer: IpAddr,
+    /// What was asked for: path and query.
+    asked: String,
+    purpose: Result<Purpose, (Tongue, ActorError)>,
+}
+
+impl Wanted {
+    pub(super) fn of(request: Request) -> Self {
+        Self {
+            app: request.app.clone(),
+            peer: request.peer,
+            asked: request.head.uri.to_string(),
+            purpose: purpose(request),
+        }
+    }
+
+    /// How large a message is worth reading.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        match &self.purpose {
+            Ok(purpose) => purpose.tongue.incoming_max(&self.app),
+            Err((tongue, _)) => tongue.incoming_max(&self.app),
+        }
+    }
 }
 
 /// Serves a WebSocket until it is closed.
-pub(super) async fn serve(request: Request, stream: Stream) {
+pub(super) async fn serve(wanted: Wanted, stream: Stream) {
+    let Wanted {
+        app,
+        peer,
+        asked,
+        purpose,
+    } = wanted;
     let (mut write, mut read) = stream.split();
-    let asked = request.head.uri.path().to_owned();
-    let (app, peer) = (request.app.clone(), request.peer);
-    let (tongue, end) = match purpose(request) {
+    let (tongue, end) = match purpose {
         Err((tongue, error)) => (tongue, Err(Failed::from(error))),
         Ok(purpose) => {
             let tongue = purpose.tongue.clone();
@@ -88,14 +123,14 @@ pub(super) async fn serve(request: Request, stream: Stream) {
     };
     let end = match end {
         Ok(end) => end,
-        Err(failed) => {
-            // The error itself at once, so that people need not wait for it; the end later.
-            let error = failed.error;
-            if let Some(frame) = tongue.write(&Outgoing::Failed(Box::new(error.clone())), &app) {
-                _ = timeout(GOODBYE_MAX, write.send(frame)).await;
-            }
+        Err(Failed { error, .. }) => {
             if !is_retried(&error) {
+                // The error itself is held back as well: a client may ask again as soon as it knows.
                 hold_back(app.refusals.add(peer, &asked), &mut read).await;
+                let told = Outgoing::Failed(Box::new(error.clone()));
+                if let Some(frame) = tongue.write(&told, &app) {
+                    _ = timeout(GOODBYE_MAX, write.send(frame)).await;
+                }
             }
             End::Failed(error)
         }
@@ -136,8 +171,8 @@ fn purpose(request: Request) -> Result<Purpose, (Tongue, ActorError)> {
     };
     let target = target_of(&app, &head, &gateway).map_err(told)?;
     let (kind, seen) = match &gateway.wanted {
-        Wanted::Connect => (ConnKind::Realtime, "/connect"),
-        Wanted::Websocket(path) => (ConnKind::Websocket, &**path),
+        route::Wanted::Connect => (ConnKind::Realtime, "/connect"),
+        route::Wanted::Websocket(path) => (ConnKind::Websocket, &**path),
         _ => return Err(told(no_socket())),
     };
     let params = encoding::params(offer.params.as_deref()).map_err(told)?;
@@ -192,17 +227,27 @@ async fn session(
     };
     let end = match written {
         Some(end) => end,
-        None => tokio::select! {
-            biased;
-            () = app.closing_sockets.cancelled() => End::Stopping,
-            end = writing => end,
-            end = reader(app, &tongue, &conn, &queue, read) => end,
-        },
+        None => {
+            let reading = reader(app, &tongue, &conn, &queue, read);
+            let read = tokio::select! {
+                biased;
+                () = app.closing_sockets.cancelled() => None,
+                end = &mut writing => Some(end),
+                end = reading => Some(end),
+            };
+            match read {
+                Some(end) => end,
+                None => {
+                    // Nothing more is read, and what was begun is answered first.
+                    conn.close(1001, "ws.going_away".to_owned());
+                    writing.await
+                }
+            }
+        }
     };
     let (code, reason) = match &end {
         End::Client(code, reason) | End::Actor(code, reason) => (*code, reason.clone()),
-        End::Failed(_) | End::Slow => (1011, String::new()),
-        End::Stopping => (1001, String::new()),
+        End::Failed(_) | End::Garbage(_) | End::Slow => (1011, String::new()),
     };
     app.router.closed(&conn, code, reason);
     Ok(end)
@@ -278,11 +323,17 @@ async fn reader(
         let message = match timeout(SILENCE_MAX, read.next()).await {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. })))) => {
-                return End::Failed(too_long(app, tongue));
+                return End::Garbage(too_long(app, tongue));
             }
             Ok(Some(Err(error))) => {
                 debug!(%error, "a WebSocket broke off");
-                return End::Client(1006, String::new());
+                return match error {
+                    Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_) => {
+                        let text = format!("what was sent is no WebSocket: {error}");
+                        End::Garbage(ActorError::new(codes::INVALID_REQUEST, text))
+                    }
+                    _ => End::Client(1006, String::new()),
+                };
             }
             Ok(None) | Err(_) => return End::Client(1006, String::new()),
         };
@@ -316,34 +367,49 @@ fn too_long(app: &App, tongue: &Tongue) -> ActorError {
 
 /// Says goodbye, and waits a little for the other side to say it as well: with the socket closed before, what was
 /// written last may never be read.
-async fn finish(
-    end: End,
-    mut write: SplitSink<Stream, Message>,
-    mut read: SplitStream<Stream>,
-) {
+async fn finish(end: End, mut write: SplitSink<Stream, Message>, mut read: SplitStream<Stream>) {
     let within = match end {
         End::Slow => SLOW_GOODBYE_MAX,
         _ => GOODBYE_MAX,
     };
+    let is_readable = !matches!(end, End::Garbage(_));
     let saying = async {
         match end {
             // The library has the answer to the client's own close ready.
             End::Client(..) => write.flush().await,
             End::Actor(code, reason) => close(&mut write, code, &reason).await,
-            End::Failed(error) => {
+            End::Failed(error) | End::Garbage(error) => {
                 let is_unsupported = error.is(codes::UNSUPPORTED_WEBSOCKET_ENCODING);
                 let code = if is_unsupported { 1003 } else { 1011 };
                 let reason = format!("{}.{}", error.group, error.code);
                 close(&mut write, code, &reason).await
             }
             End::Slow => close(&mut write, 1011, "message.too_slow").await,
-            End::Stopping => close(&mut write, 1001, "ws.going_away").await,
         }
     };
-    if let Ok(Ok(())) = timeout(within, saying).await {
-        let rest = async { while let Some(Ok(_)) = read.next().await {} };
-        // A client that does not say goodbye is left alone.
-        _ = timeout(within, rest).await;
+    if !matches!(timeout(within, saying).await, Ok(Ok(()))) {
+        return;
+    }
+    let rest = async {
+        if is_readable {
+            while let Some(Ok(_)) = read.next().await {}
+        } else if let Ok(mut stream) = write.reunite(read) {
+            // Bytes are all that is left to read.
+            discard(stream.get_mut()).await;
+        }
+    };
+    // A client that does not say goodbye is left alone.
+    _ = timeout(within, rest).await;
+}
+
+async fn discard(io: &mut TokioIo<Upgraded>) {
+    let mut buffer = [0; 4096];
+    let mut left = DISCARD_BYTES_MAX;
+    while left > 0 {
+        match io.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(bytes) => left = left.saturating_sub(bytes),
+        }
     }
 }
 

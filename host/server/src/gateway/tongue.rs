@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use greenroom_model::{ActorError, ActorId, Answer, ConnId, Message as RawMessage, Outgoing, codes};
+use greenroom_model::{
+    ActorError, ActorId, Answer, ConnId, Message as RawMessage, Outgoing, codes,
+};
 use greenroom_placement::{Conn, Frame};
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
@@ -32,7 +34,11 @@ pub(super) enum Tongue {
 impl Tongue {
     pub(super) fn new(encoding: Option<Encoding>, is_newest: bool) -> Self {
         let encoding = encoding.unwrap_or(Encoding::Json);
-        let version = if is_newest { NEWEST_VERSION } else { FIRST_VERSION };
+        let version = if is_newest {
+            NEWEST_VERSION
+        } else {
+            FIRST_VERSION
+        };
         Self::Stock(encoding, Arc::new(AtomicU16::new(version)))
     }
 
@@ -83,9 +89,7 @@ impl Tongue {
             };
         };
         let bytes = match outgoing {
-            Outgoing::Answer(answer) => {
-                encode_answer(peer, answer, app.limits.outgoing_bytes_max)
-            }
+            Outgoing::Answer(answer) => encode_answer(peer, answer, app.limits.outgoing_bytes_max),
             Outgoing::Event(event) => encode_event(peer, event),
             Outgoing::Failed(error) => encode_failed(peer, error),
             Outgoing::Opened(_) | Outgoing::Message(_) | Outgoing::Close(..) => return None,

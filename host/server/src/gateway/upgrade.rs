@@ -126,14 +126,15 @@ pub(crate) fn accept(app: &Arc<App>, mut head: Parts, peer: IpAddr) -> Reply {
         let Ok(Ok(upgraded)) = tokio::time::timeout(SWITCH_MAX, on_upgrade).await else {
             return;
         };
+        let wanted = socket::Wanted::of(request);
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(BUFFER_BYTES)
-            .max_message_size(Some(request.app.limits.raw_message_bytes_max))
-            .max_frame_size(Some(request.app.limits.raw_message_bytes_max));
+            .max_message_size(Some(wanted.message_bytes_max()))
+            .max_frame_size(Some(wanted.message_bytes_max()));
         let io = TokioIo::new(upgraded);
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        socket::serve(request, stream).await;
+        socket::serve(wanted, stream).await;
     });
     reply
 }

@@ -6,7 +6,8 @@ use crate::{Error, Result};
 
 /// Step `n` (from 0) brings a database from format `n` to format `n + 1`. Steps that have been released
 /// never change.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE actors (
     row        INTEGER PRIMARY KEY AUTOINCREMENT,
     id         BLOB    NOT NULL UNIQUE,
@@ -48,7 +49,8 @@ CREATE TABLE actor_types (
     type      TEXT PRIMARY KEY,
     component TEXT NOT NULL
 ) STRICT;
-", "
+",
+    "
 CREATE TABLE connections (
     row     INTEGER NOT NULL,
     id      BLOB    NOT NULL,
@@ -58,7 +60,8 @@ CREATE TABLE connections (
     state   BLOB,
     PRIMARY KEY (row, id)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+];
 
 /// Brings the database to the newest format.
 ///

@@ -33,7 +33,9 @@ impl description::Guest for Liar {
             sdk: String::new(),
             actor_types: vec![ActorTypeDescription {
                 name: "liar".into(),
-                actions: ["garbage", "ping", "event", "connection"].map(action).into(),
+                actions: ["garbage", "ping", "event", "connection"]
+                    .map(action)
+                    .into(),
                 events: vec![],
                 handlers: Handlers::empty(),
                 options: ActorTypeOptions {
@@ -68,11 +70,7 @@ impl lifecycle::Guest for Liar {
 }
 
 impl actions::Guest for Liar {
-    async fn call(
-        _: Option<String>,
-        action: String,
-        _: Vec<u8>,
-    ) -> Result<Vec<u8>, Failure> {
+    async fn call(_: Option<String>, action: String, _: Vec<u8>) -> Result<Vec<u8>, Failure> {
         match action.as_str() {
             // A break without a beginning.
             "garbage" => return Ok(vec![0xff]),
