@@ -275,6 +275,7 @@ impl<A: Actor> Conn<A> {
     /// # Panics
     ///
     /// If the argument cannot be serialized.
+    #[expect(clippy::needless_pass_by_value, reason = "a constant or a text")]
     pub fn send<T: Serialize + ?Sized>(&self, event: impl Named<T>, argument: &T) {
         events::send(self.id(), &event, argument);
     }

@@ -70,6 +70,7 @@ impl<A: Actor> Env<A> {
     /// # Panics
     ///
     /// If the argument cannot be serialized.
+    #[expect(clippy::needless_pass_by_value, reason = "a constant or a text")]
     pub fn broadcast<T: Serialize + ?Sized>(&self, event: impl Named<T>, argument: &T) {
         events::broadcast(&event, argument);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::future::OptionFuture;
-use greenroom_model::{Clock, SystemClock};
+use greenroom_model::{Clock, Limits, SystemClock};
 use greenroom_placement::{Foundation, Registry, Router};
 use greenroom_runtime::Engine;
 use greenroom_server::{App, Setup};
@@ -27,7 +27,7 @@ const MAPPINGS_PER_ACTOR: usize = 7;
 const MAPPINGS_BASE: usize = 4_000;
 
 /// How long somebody still listens after the sockets were closed. Their clients connect again at once: told to come
-/// back later, they do; finding nobody, they may give up for good.
+/// back, they do, a quarter of a second later; finding nobody, they may give up for good.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Serves until told to stop.
@@ -96,26 +96,10 @@ async fn run(config: Config) -> Result<()> {
         name = signals.next() => info!(signal = name, "stopping; a second signal ends at once"),
     }
     stop.cancel();
-    let close = async {
-        // First the requests, which may still need their actors; then the sockets; then the actors, who need
-        // some of the time as well.
-        if timeout(limits.shutdown_max / 2, app.stop()).await.is_err() {
-            warn!("requests are cut off");
-        }
-        let had_sockets = timeout(limits.shutdown_max / 4, app.close_sockets()).await;
-        let farewell = Instant::now() + FAREWELL;
-        if had_sockets.is_err() {
-            warn!("WebSockets are cut off");
-        }
-        router.close().await;
-        if had_sockets.unwrap_or(true) {
-            sleep_until(farewell.min(Instant::now() + limits.shutdown_max / 8)).await;
-        }
-    };
     // Somebody listens to the end, if only to say that it is near.
     let close = async {
         tokio::select! {
-            () = close => {}
+            () = close(&app, &router, &limits) => {}
             () = &mut serving => {}
         }
     };
@@ -131,6 +115,25 @@ async fn run(config: Config) -> Result<()> {
     }
     end.cancel();
     Ok(())
+}
+
+/// First the requests, which may still need their actors; then the sockets; then the actors, who need some of the
+/// time as well.
+async fn close(app: &App, router: &Router, limits: &Limits) {
+    if timeout(limits.shutdown_max / 2, app.stop()).await.is_err() {
+        warn!("requests are cut off");
+    }
+    let had_sockets = timeout(limits.shutdown_max / 4, app.close_sockets()).await;
+    let farewell = Instant::now() + FAREWELL;
+    if had_sockets.is_err() {
+        warn!("WebSockets are cut off");
+    }
+    router.close().await;
+    if had_sockets.unwrap_or(true) {
+        sleep_until(farewell.min(Instant::now() + limits.shutdown_max / 8)).await;
+    }
+    // Whoever does not hear of it in time, hears that the socket is closed.
+    _ = timeout(limits.shutdown_max / 8, app.end()).await;
 }
 
 fn open_store(data: &Path, queue_max: usize) -> Result<Arc<dyn Storage>> {

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
 import { after, before } from 'node:test';
@@ -18,6 +19,8 @@ const START_MAX_MS = 60_000;
 const WAIT_MAX_MS = 15_000;
 
 const PAGES = fileURLToPath(new URL('pages/', import.meta.url));
+// Where pages from elsewhere find what they import, if they have not installed it.
+const PACKAGES = fileURLToPath(new URL('node_modules/', import.meta.url));
 
 // The same list is in `tests/browser-setup`.
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
@@ -139,19 +142,41 @@ export async function trusting(url) {
 
 /** A server for pages, each made of one file of `pages/`, for all the tests of a file. */
 export function usePages(...files) {
-  const pages = new Pages(files);
+  return useServer(async () => {
+    const answers = new Map();
+    for (const file of files) {
+      const name = path.parse(file).name;
+      answers.set(`/${name}`, ['text/html', html(name)]);
+      answers.set(`/${name}.js`, ['text/javascript', await bundle(path.join(PAGES, file))]);
+    }
+    return answers;
+  });
+}
+
+/** A server for the page of an example, by its folder: `index.html` as it is, and `main.js` built. */
+export function useExamplePage(folder) {
+  return useServer(async () => {
+    const index = await readFile(path.join(folder, 'index.html'), 'utf8');
+    const script = await bundle(path.join(folder, 'main.js'));
+    return new Map([['/', ['text/html', index]], ['/main.js', ['text/javascript', script]]]);
+  });
+}
+
+/** @param makeAnswers gives a media type and a text for each path */
+function useServer(makeAnswers) {
+  const pages = new Pages(makeAnswers);
   before(() => pages.start());
   after(() => pages.end());
   return pages;
 }
 
 class Pages {
-  #files;
+  #makeAnswers;
   #start = null;
   #port = null;
 
-  constructor(files) {
-    this.#files = files;
+  constructor(makeAnswers) {
+    this.#makeAnswers = makeAnswers;
   }
 
   async start() {
@@ -160,12 +185,7 @@ class Pages {
   }
 
   async #serve() {
-    const answers = new Map();
-    for (const file of this.#files) {
-      const name = path.parse(file).name;
-      answers.set(`/${name}`, ['text/html', html(name)]);
-      answers.set(`/${name}.js`, ['text/javascript', await bundle(path.join(PAGES, file))]);
-    }
+    const answers = await this.#makeAnswers();
     const server = http.createServer((request, response) => {
       const [type, text] = answers.get(new URL(request.url, 'http://pages').pathname) ?? [];
       if (text === undefined) return response.writeHead(404).end();
@@ -184,8 +204,8 @@ class Pages {
     server?.closeAllConnections();
   }
 
-  /** Where a page is: `react` for `pages/react.jsx`, with a query for it to read. */
-  url(name, query = {}) {
+  /** Where a page is: `react` for `pages/react.jsx`, nothing for that of an example. With a query for it to read. */
+  url(name = '', query = {}) {
     return `http://127.0.0.1:${this.#port}/${name}?${new URLSearchParams(query)}`;
   }
 }
@@ -209,6 +229,7 @@ export async function bundle(entry) {
     format: 'esm',
     platform: 'browser',
     jsx: 'automatic',
+    nodePaths: [PACKAGES],
     define: { 'process.env.NODE_ENV': '"production"' },
     logLevel: 'error',
   });

@@ -61,6 +61,13 @@ export function guestBytes(name) {
   return readFile(guestFile(name));
 }
 
+/** A component that does just what another does, under a hash of its own: with a section that nobody reads. */
+export async function sameAgain(component, mark) {
+  const name = Buffer.from('again');
+  const content = Buffer.concat([Buffer.from([name.length]), name, Buffer.from([mark])]);
+  return Buffer.concat([await guestBytes(component), Buffer.from([0, content.length]), content]);
+}
+
 /**
  * A host for all the tests of a file (or of the `describe` around the call): started before the first, with
  * `components` deployed, and stopped after the last, which must work as well.

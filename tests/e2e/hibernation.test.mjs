@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { ENCODINGS, actionPath, fresh, guestBytes, isAsleep, range, startHost, until, useHost, within } from './harness.mjs';
+import { ENCODINGS, actionPath, fresh, isAsleep, range, sameAgain, startHost, until, useHost, within } from './harness.mjs';
 import { connect, connectPath, listen, openSocket, ready, upTo, watch, websocketPath } from './sockets.mjs';
 
 const asleep = (host, id) => until('the actor sleeps', async () => isAsleep(await host.actor(id)));
@@ -13,13 +13,6 @@ async function generation(host, type, key, action) {
   const { headers, status } = await host.request('POST', actionPath(type, key, action), { body: { args: [] } });
   assert.equal(status, 200);
   return Number(headers['x-rivet-actor-generation']);
-}
-
-/** A component that does just what another does, under a hash of its own: with a section that nobody reads. */
-async function sameAgain(component, mark) {
-  const name = Buffer.from('again');
-  const content = Buffer.concat([Buffer.from([name.length]), name, Buffer.from([mark])]);
-  return Buffer.concat([await guestBytes(component), Buffer.from([0, content.length]), content]);
 }
 
 for (const encoding of ENCODINGS) {

@@ -144,7 +144,7 @@ pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenSt
     Ok(quote! {
         #block
 
-        #[allow(unused_variables, clippy::let_unit_value, clippy::unused_unit, reason = "generated")]
+        #[allow(unused_variables, clippy::let_unit_value, clippy::needless_question_mark, clippy::unused_unit, reason = "generated")]
         impl ::greenroom_sdk::Actor for #actor {
             const TYPE: &'static str = #name;
             type Vars = #vars;

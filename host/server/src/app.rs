@@ -50,8 +50,12 @@ pub struct App {
     pub(crate) refusals: Refusals,
     /// Every WebSocket has a task here.
     pub(crate) sockets: TaskTracker,
+    /// And those that are only told why they cannot stay, have one here.
+    pub(crate) refused_sockets: TaskTracker,
     /// No new work is taken.
     stopping: CancellationToken,
+    /// Nobody listens any more in a moment.
+    pub(crate) ending: CancellationToken,
     /// All WebSockets have to go.
     pub(crate) closing_sockets: CancellationToken,
 }
@@ -87,7 +91,9 @@ impl App {
             refused_websockets: Arc::new(Semaphore::new(REFUSED_WEBSOCKETS_MAX)),
             refusals: Refusals::default(),
             sockets: TaskTracker::new(),
+            refused_sockets: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            ending: CancellationToken::new(),
             closing_sockets: CancellationToken::new(),
             router,
             registry,
@@ -168,6 +174,15 @@ impl App {
         self.sockets.close();
         self.sockets.wait().await;
         had_some
+    }
+
+    /// Closes the WebSockets that have come since [`stop`](Self::stop), and waits until their clients have heard.
+    /// They are held until now, because their clients come back a moment after they were closed: by then there may
+    /// be another host.
+    pub async fn end(&self) {
+        self.ending.cancel();
+        self.refused_sockets.close();
+        self.refused_sockets.wait().await;
     }
 
     fn check_manager(&self, head: &Parts, path: &AdminPath<'_>) -> Result<(), ActorError> {

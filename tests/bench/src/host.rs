@@ -87,6 +87,23 @@ impl Host {
         Ok(())
     }
 
+    /// How many actors are awake.
+    pub(crate) async fn awake(&self, caller: &mut Caller) -> Result<usize> {
+        let mut awake = 0;
+        let mut cursor = String::new();
+        loop {
+            let page = caller
+                .get(&format!("/actors?namespace=default{cursor}"))
+                .await?;
+            let actors = page["actors"].as_array().context("a page of actors")?;
+            awake += actors.iter().filter(|actor| actor["awake"] == true).count();
+            match page["pagination"]["cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(awake),
+            }
+        }
+    }
+
     /// Puts every actor to sleep.
     pub(crate) async fn sleep_all(&self, caller: &mut Caller) -> Result<()> {
         let mut cursor = String::new();

@@ -6,6 +6,7 @@
 
 mod host;
 mod load;
+mod sockets;
 mod yardstick;
 
 use std::time::Duration;
@@ -23,6 +24,11 @@ const RUN: Duration = Duration::from_secs(5);
 const ACTORS: usize = 1_000;
 /// Samples of a latency.
 const SAMPLES: usize = 500;
+/// Subscribers of one room.
+const SUBSCRIBERS: usize = 200;
+/// Connections that are counted for their memory, and the actors that they are spread over.
+const IDLE_CONNECTIONS: usize = 10_000;
+const IDLE_ACTORS: usize = 1_000;
 /// Actors that are counted for their memory.
 const COUNTED: usize = 4_000;
 
@@ -86,7 +92,11 @@ async fn main() -> Result<()> {
     println!();
     latencies(&host, echo).await?;
     println!();
+    fan_out(&host).await?;
+    println!();
     memory(&host).await?;
+    println!();
+    idle_connections(&host).await?;
     host.stop().await
 }
 
@@ -149,6 +159,58 @@ fn quantiles(what: &str, mut times: Vec<Duration>, base: Option<Duration>) -> Du
     let ratio = base.map_or(1.0, |base| p50.as_secs_f64() / base.as_secs_f64());
     println!("{what:<40} p50 {p50:>9.1?}  p99 {p99:>9.1?}  {ratio:>6.2} of echo's p50");
     p50
+}
+
+async fn fan_out(host: &Host) -> Result<()> {
+    println!("one sender, {SUBSCRIBERS} subscribers");
+    let bare = sockets::bare_fan_out(SUBSCRIBERS, RUN).await?;
+    deliveries("yardstick: bare WebSocket fan-out", &bare, None);
+    for (what, action) in [
+        ("event", "tell"),
+        ("event of a durable change", "keep_and_tell"),
+    ] {
+        let run = sockets::host_fan_out(host.address, action, action, SUBSCRIBERS, RUN).await?;
+        deliveries(what, &run, Some(&bare));
+    }
+    Ok(())
+}
+
+fn deliveries(what: &str, run: &sockets::FanOut, base: Option<&sockets::FanOut>) {
+    let p99 = |run: &sockets::FanOut| {
+        let index = run.latencies.len().saturating_sub(1) * 99 / 100;
+        run.latencies.get(index).copied().unwrap_or_default()
+    };
+    let rate = base.map_or(1.0, |base| run.deliveries / base.deliveries);
+    let late = base.map_or(1.0, |base| p99(run).as_secs_f64() / p99(base).as_secs_f64());
+    println!(
+        "{what:<40} {:>9.0} deliveries/s {rate:>6.2}  p99 {:>9.1?} {late:>6.2} of the yardstick",
+        run.deliveries,
+        p99(run),
+    );
+}
+
+async fn idle_connections(host: &Host) -> Result<()> {
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    let mut caller = Caller::connect(host.address).await?;
+    // First the actors, so that they are not counted.
+    for index in 0..IDLE_ACTORS {
+        caller
+            .call(&path(&format!("idle-{index}"), "count"))
+            .await?;
+    }
+    host.sleep_all(&mut caller).await?;
+    let before = host.resident_kib()?;
+    let open = sockets::open_many(host.address, IDLE_CONNECTIONS, IDLE_ACTORS).await?;
+    host.sleep_all(&mut caller).await?;
+    let after = host.resident_kib()?;
+    let awake = host.awake(&mut caller).await?;
+    #[expect(clippy::cast_precision_loss, reason = "sizes far below 2^52")]
+    let each = (after - before) as f64 / open.len() as f64;
+    println!(
+        "{} open connections to {IDLE_ACTORS} sleeping actors, {awake} of them awake: {each:.1} KiB each",
+        open.len()
+    );
+    Ok(())
 }
 
 async fn memory(host: &Host) -> Result<()> {

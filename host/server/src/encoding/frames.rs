@@ -13,9 +13,9 @@ use super::{Encoding, Peer, error_fields, json, malformed, version};
 pub(crate) fn decode_frame(peer: &mut Peer, bytes: &[u8]) -> Result<Frame, ActorError> {
     match peer.encoding {
         Encoding::Bare => decode_bare(peer, bytes),
-        Encoding::Json => from_body(json::parse(bytes).map_err(malformed)?, true),
+        Encoding::Json => from_body(&json::parse(bytes).map_err(malformed)?, true),
         // In this encoding clients write everything natively, and a tag array means just that.
-        Encoding::Cbor => from_body(decode_javascript(bytes).map_err(malformed)?, false),
+        Encoding::Cbor => from_body(&decode_javascript(bytes).map_err(malformed)?, false),
     }
 }
 
@@ -45,7 +45,7 @@ fn decode_bare(peer: &mut Peer, bytes: &[u8]) -> Result<Frame, ActorError> {
     Ok(frame)
 }
 
-fn from_body(frame: Value, has_tag_arrays: bool) -> Result<Frame, ActorError> {
+fn from_body(frame: &Value, has_tag_arrays: bool) -> Result<Frame, ActorError> {
     let missing = |what: &str| malformed(format!("it has no {what}"));
     let body = frame.get("body").ok_or_else(|| missing("body"))?;
     let text = |value: &Value, name: &str| {

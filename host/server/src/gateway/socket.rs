@@ -83,7 +83,7 @@ pub(super) struct Wanted {
     peer: IpAddr,
     /// What was asked for: path and query.
     asked: String,
-    purpose: Result<Purpose, (Tongue, ActorError)>,
+    purpose: Result<Purpose, Box<(Tongue, ActorError)>>,
 }
 
 impl Wanted {
@@ -100,7 +100,7 @@ impl Wanted {
     pub(super) fn message_bytes_max(&self) -> usize {
         match &self.purpose {
             Ok(purpose) => purpose.tongue.incoming_max(&self.app),
-            Err((tongue, _)) => tongue.incoming_max(&self.app),
+            Err(refused) => refused.0.incoming_max(&self.app),
         }
     }
 }
@@ -115,7 +115,7 @@ pub(super) async fn serve(wanted: Wanted, stream: Stream) {
     } = wanted;
     let (mut write, mut read) = stream.split();
     let (tongue, end) = match purpose {
-        Err((tongue, error)) => (tongue, Err(Failed::from(error))),
+        Err(refused) => (refused.0, Err(Failed::from(refused.1))),
         Ok(purpose) => {
             let tongue = purpose.tongue.clone();
             (tongue, session(&app, purpose, &mut write, &mut read).await)
@@ -124,7 +124,13 @@ pub(super) async fn serve(wanted: Wanted, stream: Stream) {
     let end = match end {
         Ok(end) => end,
         Err(Failed { error, .. }) => {
-            if !is_retried(&error) {
+            if app.is_stopping() {
+                let gone = async { while let Some(Ok(_)) = read.next().await {} };
+                tokio::select! {
+                    () = app.ending.cancelled() => {}
+                    () = gone => {}
+                }
+            } else if !is_retried(&error) {
                 // The error itself is held back as well: a client may ask again as soon as it knows.
                 hold_back(app.refusals.add(peer, &asked), &mut read).await;
                 let told = Outgoing::Failed(Box::new(error.clone()));
@@ -139,7 +145,7 @@ pub(super) async fn serve(wanted: Wanted, stream: Stream) {
 }
 
 /// What the client wants, or why it cannot have it.
-fn purpose(request: Request) -> Result<Purpose, (Tongue, ActorError)> {
+fn purpose(request: Request) -> Result<Purpose, Box<(Tongue, ActorError)>> {
     let Request {
         app,
         mut head,
@@ -152,7 +158,7 @@ fn purpose(request: Request) -> Result<Purpose, (Tongue, ActorError)> {
     // Only clients of the newest version speak in queries.
     let is_newest = matches!(query, Ok(Some(_)));
     let tongue = Tongue::new(offer.encoding.as_ref().and_then(|e| e.ok()), is_newest);
-    let told = |error| (tongue.clone(), error);
+    let told = |error| Box::new((tongue.clone(), error));
     if is_full {
         let text = "the host cannot take more connections now; try again in a moment";
         return Err(told(ActorError::new(codes::SERVICE_UNAVAILABLE, text)));
@@ -165,9 +171,8 @@ fn purpose(request: Request) -> Result<Purpose, (Tongue, ActorError)> {
     let path = head.uri.path().to_owned();
     let named = offer.actor.or_else(|| named(&head.headers));
     let routed = route(&path, named.as_ref().map(Option::as_deref));
-    let gateway = match routed.map_err(told)? {
-        Route::Gateway(gateway) => gateway,
-        _ => return Err(told(no_socket())),
+    let Route::Gateway(gateway) = routed.map_err(told)? else {
+        return Err(told(no_socket()));
     };
     let target = target_of(&app, &head, &gateway).map_err(told)?;
     let (kind, seen) = match &gateway.wanted {

@@ -121,7 +121,12 @@ pub(crate) fn accept(app: &Arc<App>, mut head: Parts, peer: IpAddr) -> Reply {
         peer,
         is_full,
     };
-    app.sockets.spawn(async move {
+    let tasks = if is_full {
+        &app.refused_sockets
+    } else {
+        &app.sockets
+    };
+    tasks.spawn(async move {
         let _place = place;
         let Ok(Ok(upgraded)) = tokio::time::timeout(SWITCH_MAX, on_upgrade).await else {
             return;

@@ -8,8 +8,21 @@ struct Bench {
     fired: i64,
 }
 
-#[actor]
+const TICK: Event<i64> = Event::new("tick");
+
+#[actor(events = [TICK])]
 impl Bench {
+    #[action]
+    fn tell(&self, env: &Env<Self>, number: i64) {
+        env.broadcast(TICK, &number);
+    }
+
+    #[action]
+    fn keep_and_tell(&mut self, env: &Env<Self>, number: i64) {
+        self.count = number;
+        env.broadcast(TICK, &number);
+    }
+
     #[action]
     fn increment(&mut self, n: i64) -> i64 {
         self.count += n;
