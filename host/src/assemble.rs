@@ -28,7 +28,7 @@ const MAPPINGS_BASE: usize = 4_000;
 
 /// How long somebody still listens after the sockets were closed. Their clients connect again at once: told to come
 /// back, they do, a quarter of a second later; finding nobody, they may give up for good.
-const FAREWELL: Duration = Duration::from_millis(100);
+const FAREWELL: Duration = Duration::from_millis(400);
 
 /// Serves until told to stop.
 pub(crate) fn serve(mut config: Config) -> Result<()> {

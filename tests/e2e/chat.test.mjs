@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { useBrowser, useExamplePage } from './browser.mjs';
-import { actionPath, fresh, isAsleep, range, sameAgain, startHost, until, useHost } from './harness.mjs';
+import { actionPath, fresh, isAsleep, range, sameAgain, until, useHost } from './harness.mjs';
 import { upTo } from './sockets.mjs';
 
 const ADA = 'ada-1815';
@@ -89,6 +89,23 @@ async function twoIn(t, host, room) {
   await grace.shows('here: Ada, Grace');
   await ada.shows('here: Ada', 'Grace joined');
   return [ada, grace];
+}
+
+const idOf = async (host, room) => (await host.actors({ name: 'chat', key: room }))[0].actor_id;
+
+/** Both say something, and both see it after what they see already. */
+async function talk(ada, grace, about) {
+  const [before, beforeGrace] = [(await ada.look()).lines, (await grace.look()).lines];
+  const said = [];
+  for (const n of range(2)) {
+    await grace.say(`${about} ${n}`);
+    said.push(`Grace: ${about} ${n}`);
+    await ada.shows(...before, ...said);
+    await ada.say(`${about} ${n}, too`);
+    said.push(`Ada: ${about} ${n}, too`);
+    await grace.shows(...beforeGrace, ...said);
+  }
+  await ada.shows(...before, ...said);
 }
 
 describe('the page', () => {
@@ -200,36 +217,29 @@ describe('the page', () => {
 });
 
 describe('a connected page', () => {
+  const host = useHost({ components: ['chat'] });
+
+  let deploys = 0;
+  /** Deploys another revision of the same. */
+  async function deploy() {
+    deploys += 1;
+    const { revision, isNew } = await host.deploy(await sameAgain('chat', deploys));
+    assert.deepEqual({ revision, isNew }, { revision: deploys + 1, isNew: true });
+  }
+
   /** The generation of the actor of a room, which this wakes if it sleeps. */
-  async function generation(host, room) {
+  async function generation(room) {
     const headers = { 'x-rivet-conn-params': JSON.stringify({ token: ALAN }) };
     const answer = await host.request('POST', actionPath('chat', [room], 'who'), { headers, body: { args: [] } });
     assert.equal(answer.status, 200, answer.text());
     return Number(answer.headers['x-rivet-actor-generation']);
   }
 
-  const idOf = async (host, room) => (await host.actors({ name: 'chat', key: room }))[0].actor_id;
-
-  /** Both say something, and both see it after what they see already. */
-  async function talk(ada, grace, about) {
-    const [before, beforeGrace] = [(await ada.look()).lines, (await grace.look()).lines];
-    const said = [];
-    for (const n of range(2)) {
-      await grace.say(`${about} ${n}`);
-      said.push(`Grace: ${about} ${n}`);
-      await ada.shows(...before, ...said);
-      await ada.say(`${about} ${n}, too`);
-      said.push(`Ada: ${about} ${n}, too`);
-      await grace.shows(...beforeGrace, ...said);
-    }
-    await ada.shows(...before, ...said);
-  }
-
   test('stays connected while the actor sleeps, is woken by its next message, and misses none', async (t) => {
-    const host = await startHost(t, { components: ['chat'] });
-    const [ada, grace] = await twoIn(t, host, 'lobby');
+    const room = fresh('room');
+    const [ada, grace] = await twoIn(t, host, room);
     await talk(ada, grace, 'before');
-    const id = await idOf(host, 'lobby');
+    const id = await idOf(host, room);
     for (const round of upTo(3)) {
       await host.putToSleep(id);
       await talk(ada, grace, `after sleep ${round}`);
@@ -237,49 +247,36 @@ describe('a connected page', () => {
     // Who was there is not forgotten, either.
     await host.putToSleep(id);
     const alan = await visitor(t);
-    await alan.enter(host, 'lobby', ALAN);
+    await alan.enter(host, room, ALAN);
     await until('Alan sees who is there', async () => (await alan.look()).lines.at(-1) === 'here: Ada, Alan, Grace');
     for (const each of [ada, grace]) await each.assertNeverReconnected();
   });
 
-  test('stays connected when the actor falls asleep by itself', async (t) => {
-    const host = await startHost(t, { components: ['chat'], flags: ['--sleep-after', '300ms'] });
-    const [ada, grace] = await twoIn(t, host, 'lobby');
-    const id = await idOf(host, 'lobby');
-    for (const round of upTo(2)) {
-      await until('the actor sleeps', async () => isAsleep(await host.actor(id)));
-      await talk(ada, grace, `after sleep ${round}`);
-    }
-    for (const each of [ada, grace]) await each.assertNeverReconnected();
-  });
-
   test('stays connected while new revisions are deployed, and misses no message', async (t) => {
-    const host = await startHost(t, { components: ['chat'] });
-    const [ada, grace] = await twoIn(t, host, 'lobby');
+    const room = fresh('room');
+    const [ada, grace] = await twoIn(t, host, room);
     await talk(ada, grace, 'before');
     for (const round of upTo(3)) {
-      const before = await generation(host, 'lobby');
-      const { revision, isNew } = await host.deploy(await sameAgain('chat', round));
-      assert.deepEqual({ revision, isNew }, { revision: round + 1, isNew: true });
-      await until('the actor runs on it', async () => (await generation(host, 'lobby')) > before);
-      await talk(ada, grace, `on revision ${revision}`);
+      const before = await generation(room);
+      await deploy();
+      await until('the actor runs on it', async () => (await generation(room)) > before);
+      await talk(ada, grace, `after deploy ${round}`);
     }
 
     // Deployed in the actor's sleep.
-    const id = await idOf(host, 'lobby');
-    await host.putToSleep(id);
-    await host.deploy(await sameAgain('chat', 9));
-    await talk(ada, grace, 'on the last revision');
+    await host.putToSleep(await idOf(host, room));
+    await deploy();
+    await talk(ada, grace, 'after the last');
     for (const each of [ada, grace]) await each.assertNeverReconnected();
   });
 
   test('misses nothing that is said during deploys and sleep', async (t) => {
-    const host = await startHost(t, { components: ['chat'] });
-    const [ada, grace] = await twoIn(t, host, 'lobby');
-    const id = await idOf(host, 'lobby');
+    const room = fresh('room');
+    const [ada, grace] = await twoIn(t, host, room);
+    const id = await idOf(host, room);
     const disturb = async () => {
-      for (const round of upTo(3)) {
-        await host.deploy(await sameAgain('chat', round));
+      for (const _ of range(3)) {
+        await deploy();
         await host.manage('POST', `/actors/${id}/sleep?namespace=default`, {});
       }
     };
@@ -294,6 +291,21 @@ describe('a connected page', () => {
     assert.ok(said.length > 3, `only ${said.length} messages were said`);
     await ada.shows('here: Ada', 'Grace joined', ...said);
     await grace.shows('here: Ada, Grace', ...said);
+    for (const each of [ada, grace]) await each.assertNeverReconnected();
+  });
+});
+
+describe('a connected page of which nothing is heard', () => {
+  const host = useHost({ components: ['chat'], flags: ['--sleep-after', '300ms'] });
+
+  test('stays connected while the actor sleeps, which it does by itself', async (t) => {
+    const room = fresh('room');
+    const [ada, grace] = await twoIn(t, host, room);
+    const id = await idOf(host, room);
+    for (const round of upTo(2)) {
+      await until('the actor sleeps', async () => isAsleep(await host.actor(id)));
+      await talk(ada, grace, `after sleep ${round}`);
+    }
     for (const each of [ada, grace]) await each.assertNeverReconnected();
   });
 });

@@ -109,11 +109,12 @@ describe('a host that stops', () => {
     const health = () => host.request('GET', '/health', { agent: false }).then(({ status }) => status, () => 'no answer');
     await until('it takes no more requests', async () => (await health()) !== 200);
 
-    for (const type of ['counter', 'echoer']) {
+    // Held until the end, so that their clients come back when there may be another host.
+    await Promise.all(['counter', 'echoer'].map(async (type) => {
       const connection = await begin(host, connectPath(type, ['late']));
       const { reason } = await within('it is closed', connection.closed);
       assert.match(reason, RETRIED);
-    }
+    }));
     assert.equal(await running, 1_500);
     assert.deepEqual(await host.exited(), { code: 0, signal: null });
   });

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use greenroom_model::{ActorError, ActorTypeOptions, ConnId, Generation, Head, Limits, codes};
 use greenroom_runtime::{Barrier, Failure, Guest, Identity, Saved, Snapshot};
@@ -128,7 +128,7 @@ impl Activation<'_> {
             Entry::Wake(state, self.conns.to_restored())
         };
         let mut running = Running::new();
-        running.push(enter(guest, self.identity, start).boxed());
+        running.push(enter(guest, self.identity, start));
         let options = &self.active.description.options;
         let sleep_after =
             ActorTypeOptions::or_default(options.sleep_after_ms, self.limits.sleep_after);
@@ -160,7 +160,7 @@ impl Activation<'_> {
                 Event::Called(call) => {
                     self.shared.set_busy();
                     if let Some(entry) = self.begin(call) {
-                        running.push(enter(guest, self.identity, entry).boxed());
+                        running.push(enter(guest, self.identity, entry));
                     }
                 }
                 Event::Stop(order) => {
@@ -172,7 +172,7 @@ impl Activation<'_> {
                         running.extend(
                             entries
                                 .into_iter()
-                                .map(|entry| enter(guest, self.identity, entry).boxed()),
+                                .map(|entry| enter(guest, self.identity, entry)),
                         );
                     }
                 },

@@ -95,7 +95,7 @@ impl Activation<'_> {
             refuse(reply, ActorError::new(codes::NO_WEBSOCKET_HANDLER, text));
             return None;
         }
-        if self.conns.len() >= self.limits.actor_conns_max {
+        if self.conns.len() + self.opening.len() >= self.limits.actor_conns_max {
             let most = self.limits.actor_conns_max;
             let text = format!("the actor has {most} connections, as many as it may");
             refuse(reply, ActorError::new(codes::OVERLOADED, text));

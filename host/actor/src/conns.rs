@@ -30,6 +30,8 @@ struct Live {
     state: Option<Bytes>,
     /// The guest is being told that it is gone.
     is_leaving: bool,
+    /// The store knows it, or will with the commit under way.
+    is_stored: bool,
 }
 
 impl Conns {
@@ -52,6 +54,7 @@ impl Conns {
                 conn: None,
                 state,
                 is_leaving: false,
+                is_stored: true,
             };
             conns.live.insert(live.opening.id, live);
         }
@@ -61,6 +64,7 @@ impl Conns {
                 conn: None,
                 state: None,
                 is_leaving: false,
+                is_stored: false,
             });
             live.conn = Some(conn);
         }
@@ -102,6 +106,7 @@ impl Conns {
             conn: Some(conn),
             state: None,
             is_leaving: false,
+            is_stored: false,
         };
         self.live.insert(id, live);
         self.changed.insert(id);
@@ -130,9 +135,11 @@ impl Conns {
 
     /// The guest has been told that it is gone.
     pub(crate) fn remove(&mut self, id: ConnId) {
-        if self.live.remove(&id).is_some() {
+        if let Some(live) = self.live.remove(&id) {
             self.changed.remove(&id);
-            self.removed.push(id);
+            if live.is_stored {
+                self.removed.push(id);
+            }
         }
     }
 
@@ -178,17 +185,17 @@ impl Conns {
     pub(crate) fn take_changes(&mut self) -> Vec<ConnChange> {
         let changed = std::mem::take(&mut self.changed);
         let removed = std::mem::take(&mut self.removed);
-        if !self.is_saved {
-            return Vec::new();
+        // A type that has stopped saving them may have some left in the store.
+        let mut changes: Vec<ConnChange> = removed.into_iter().map(ConnChange::Remove).collect();
+        for id in changed.iter().filter(|_| self.is_saved) {
+            if let Some(live) = self.live.get_mut(id) {
+                live.is_stored = true;
+                changes.push(ConnChange::Put(ConnRecord {
+                    opening: live.opening.clone(),
+                    state: live.state.clone(),
+                }));
+            }
         }
-        let records = changed.iter().filter_map(|id| self.live.get(id));
-        let puts = records.map(|live| {
-            ConnChange::Put(ConnRecord {
-                opening: live.opening.clone(),
-                state: live.state.clone(),
-            })
-        });
-        let removals = removed.into_iter().map(ConnChange::Remove);
-        puts.chain(removals).collect()
+        changes
     }
 }

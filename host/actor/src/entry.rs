@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
 use greenroom_model::{ConnId, Message, Opening};
-use greenroom_runtime::{
-    Crash, Failure, Guest, HttpRequest, HttpResponse, Identity, Restored, StopReason,
-};
+use greenroom_runtime::{Crash, Failure, Guest, HttpRequest, Identity, Restored, StopReason};
 
 use crate::conn::Conn;
 use crate::handle::Output;
@@ -29,7 +28,7 @@ pub(crate) enum Entry {
         opening: Arc<Opening>,
         /// Whether the guest is told of its connection.
         is_told: bool,
-        request: HttpRequest,
+        request: Box<HttpRequest>,
     },
     Connect {
         turn: TurnId,
@@ -73,22 +72,39 @@ pub(crate) enum Work {
 /// What it came to: a failure is an answer, too, and a crash is the end of the instance.
 pub(crate) type Ended = (Work, Result<Result<Output, Failure>, Crash>);
 
-pub(crate) async fn enter(guest: &Guest<'_>, identity: &Identity, entry: Entry) -> Ended {
+/// Makes the call. Each kind has a future of its own: one for all of them would be as large as the largest, and is
+/// moved about for every action.
+pub(crate) fn enter<'g>(
+    guest: &'g Guest<'_>,
+    identity: &'g Identity,
+    entry: Entry,
+) -> BoxFuture<'g, Ended> {
     match entry {
-        Entry::Create(input) => (Work::Start, done(guest.create(identity, input).await)),
-        Entry::Wake(state, conns) => (Work::Start, done(guest.wake(identity, state, conns).await)),
         Entry::Call {
             turn,
             by,
             action,
             args,
-        } => call(guest, turn, by, action, args).await,
+        } => call(guest, turn, by, action, args).boxed(),
         Entry::Request {
             turn,
             opening,
             is_told,
             request,
-        } => self::request(guest, turn, &opening, is_told, request).await,
+        } => request_of(guest, turn, opening, is_told, request).boxed(),
+        Entry::Message(turn, conn, message, index) => async move {
+            let handled = guest.message(conn.id(), message, index).await;
+            (Work::Message(turn), done(handled))
+        }
+        .boxed(),
+        other => enter_other(guest, identity, other).boxed(),
+    }
+}
+
+async fn enter_other(guest: &Guest<'_>, identity: &Identity, entry: Entry) -> Ended {
+    match entry {
+        Entry::Create(input) => (Work::Start, done(guest.create(identity, input).await)),
+        Entry::Wake(state, conns) => (Work::Start, done(guest.wake(identity, state, conns).await)),
         Entry::Connect {
             turn,
             conn,
@@ -107,12 +123,11 @@ pub(crate) async fn enter(guest: &Guest<'_>, identity: &Identity, entry: Entry) 
             let output = may.map(|may| may.map(|_| Output::Done));
             (Work::Subscribe(turn, conn, event, is_allowed), output)
         }
-        Entry::Message(turn, conn, message, index) => {
-            let handled = guest.message(conn.id(), message, index).await;
-            (Work::Message(turn), done(handled))
-        }
         Entry::Leave(turn, id, closed) => (Work::Leave(turn, id), leave(guest, id, closed).await),
         Entry::Stop(reason) => (Work::Stop, done(guest.stop(reason).await)),
+        Entry::Call { .. } | Entry::Request { .. } | Entry::Message(..) => {
+            unreachable!("`enter` takes these itself")
+        }
     }
 }
 
@@ -131,22 +146,22 @@ async fn call(guest: &Guest<'_>, turn: TurnId, by: By, action: String, args: Byt
     (Work::Action(turn, short), output)
 }
 
-async fn request(
+async fn request_of(
     guest: &Guest<'_>,
     turn: TurnId,
-    opening: &Opening,
+    opening: Arc<Opening>,
     is_told: bool,
-    request: HttpRequest,
+    request: Box<HttpRequest>,
 ) -> Ended {
     if is_told {
-        match guest.connect(opening, false).await {
+        match guest.connect(&opening, false).await {
             Ok(Ok(())) => {}
             refused => return (Work::Request(turn, opening.id, false), done(refused)),
         }
     }
-    let response: Result<Result<Option<HttpResponse>, _>, _> =
-        guest.request(opening.id, request).await;
-    let output = response.map(|response| response.map(Output::Response));
+    let response = guest.request(opening.id, *request).await;
+    let output =
+        response.map(|response| response.map(|response| Output::Response(response.map(Box::new))));
     (Work::Request(turn, opening.id, is_told), output)
 }
 

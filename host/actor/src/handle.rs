@@ -59,7 +59,7 @@ pub enum What {
     /// To hand over a raw message.
     Message(Arc<Conn>, Message),
     /// An answer to a raw request.
-    Request(Arc<Opening>, HttpRequest),
+    Request(Arc<Opening>, Box<HttpRequest>),
 }
 
 /// Who calls an action.
@@ -105,7 +105,7 @@ pub enum Output {
     /// An action's result (CBOR).
     Value(Bytes),
     /// A guest's response; `None` if its type answers no raw requests.
-    Response(Option<HttpResponse>),
+    Response(Option<Box<HttpResponse>>),
 }
 
 /// Answers whoever called.

@@ -142,10 +142,11 @@ impl Activation<'_> {
                 };
                 let bytes_max = self.limits.raw_body_bytes_max;
                 let barriers = self.barrier_sender.clone();
-                Ok(Output::Response(Some(response.map(|body| {
+                let response = response.map(|body| {
                     let body = GatedBody::new(body, barriers, bytes_max, over);
                     http_body_util::BodyExt::boxed_unsync(body)
-                }))))
+                });
+                Ok(Output::Response(Some(Box::new(response))))
             }
             Ok(_) => {
                 let text = "onRequest handler must return a Response";

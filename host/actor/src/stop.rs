@@ -8,7 +8,6 @@
 
 use std::ops::ControlFlow;
 
-use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use greenroom_model::ActorTypeOptions;
 use greenroom_runtime::{Guest, StopReason};
@@ -68,7 +67,7 @@ impl Activation<'_> {
             Order::Sleep => StopReason::Sleep,
             Order::Destroy => StopReason::Destroy,
         };
-        running.push(enter(guest, self.identity, Entry::Stop(reason)).boxed());
+        running.push(enter(guest, self.identity, Entry::Stop(reason)));
         draining.until = Until::Stopped;
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
             return end;
@@ -78,7 +77,7 @@ impl Activation<'_> {
         running.extend(
             leaving
                 .into_iter()
-                .map(|entry| enter(guest, self.identity, entry).boxed()),
+                .map(|entry| enter(guest, self.identity, entry)),
         );
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
             return end;
@@ -152,7 +151,7 @@ impl Activation<'_> {
                         running.extend(
                             entries
                                 .into_iter()
-                                .map(|entry| enter(guest, self.identity, entry).boxed()),
+                                .map(|entry| enter(guest, self.identity, entry)),
                         );
                     }
                     ControlFlow::Continue(_) => {}
@@ -170,7 +169,7 @@ impl Activation<'_> {
         if running.len() >= self.limits.turns_max {
             drop(call);
         } else if let Some(entry) = self.begin(call) {
-            running.push(enter(guest, self.identity, entry).boxed());
+            running.push(enter(guest, self.identity, entry));
         }
     }
 }

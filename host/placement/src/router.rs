@@ -153,9 +153,9 @@ impl Router {
         opening: Opening,
         request: HttpRequest,
     ) -> Result<(Option<HttpResponse>, ActorSpecifier), Failed> {
-        let what = What::Request(Arc::new(opening), request);
+        let what = What::Request(Arc::new(opening), Box::new(request));
         match self.enter(Lineage::default(), target, what).await? {
-            (Output::Response(response), actor) => Ok((response, actor)),
+            (Output::Response(response), actor) => Ok((response.map(|boxed| *boxed), actor)),
             (Output::Done | Output::Value(_), _) => Err(ActorError::internal().into()),
         }
     }

@@ -60,9 +60,6 @@ pub struct App {
     pub(crate) closing_sockets: CancellationToken,
 }
 
-/// WebSockets that are told at the same time that there is no place for them.
-const REFUSED_WEBSOCKETS_MAX: usize = 1_024;
-
 /// Which namespaces there are.
 #[derive(Debug, Clone)]
 pub enum Namespaces {
@@ -88,7 +85,8 @@ impl App {
         let websockets = Arc::new(Semaphore::new(limits.websockets_max));
         Self {
             websockets,
-            refused_websockets: Arc::new(Semaphore::new(REFUSED_WEBSOCKETS_MAX)),
+            // As many again: when the host stops, they all come back at once.
+            refused_websockets: Arc::new(Semaphore::new(limits.websockets_max)),
             refusals: Refusals::default(),
             sockets: TaskTracker::new(),
             refused_sockets: TaskTracker::new(),
@@ -131,7 +129,7 @@ impl App {
         let origin = head.headers.get(ORIGIN).cloned();
         let reply = if head.method == Method::OPTIONS {
             cors::preflight(&head.headers)
-        } else if upgrade::is_wanted(&head) {
+        } else if upgrade::is_wanted(&head.headers) {
             upgrade::accept(self, head, peer)
         } else {
             match self.place_for_request() {

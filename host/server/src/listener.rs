@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use greenroom_model::{ActorError, Limits, codes};
-use http::header::{CONNECTION, UPGRADE};
+use http::header::CONNECTION;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 
 use crate::app::App;
 use crate::encoding::{self, Peer};
+use crate::gateway::upgrade;
 use crate::io::FirstHead;
 use crate::reply;
 use crate::tls::Tls;
@@ -186,7 +187,7 @@ impl Connection {
             has_come.store(true, Ordering::Relaxed);
             let app = app.clone();
             async move {
-                if is_full && !request.headers().contains_key(UPGRADE) {
+                if is_full && !upgrade::is_wanted(request.headers()) {
                     let mut reply = reply::error(&full());
                     let close = HeaderValue::from_static("close");
                     reply.headers_mut().insert(CONNECTION, close);

@@ -68,15 +68,26 @@ fn actor_type(described: &ActorTypeDescription) -> Json {
         let parameters: Vec<Json> = parameters.collect();
         json!({ "name": action.name, "parameters": parameters, "result": action.result })
     });
+    let events = described.events.iter().map(|event| {
+        json!({ "name": event.name, "typeName": event.type_name, "guarded": event.guarded })
+    });
     let options = &described.options;
     json!({
         "name": described.name,
         "actions": actions.collect::<Vec<Json>>(),
+        "events": events.collect::<Vec<Json>>(),
+        "handlers": {
+            "connections": described.handlers.connections,
+            "request": described.handlers.request,
+            "websocket": described.handlers.websocket,
+        },
         "options": {
             "sleepAfterMs": options.sleep_after_ms,
             "noSleep": options.no_sleep,
             "actionTimeoutMs": options.action_timeout_ms,
             "stopGraceMs": options.stop_grace_ms,
+            "connectionsKeepAwake": options.connections_keep_awake,
+            "websocketsHibernate": options.websockets_hibernate,
         },
     })
 }

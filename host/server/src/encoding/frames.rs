@@ -117,7 +117,7 @@ pub(crate) fn encode_opened(peer: Peer, actor: ActorId, conn: ConnId) -> Bytes {
 pub(crate) fn encode_answer(peer: Peer, answer: &Answer, bytes_max: usize) -> Bytes {
     let output = match &answer.output {
         Ok(output) => output,
-        Err(error) => return encode_error(peer, error, Some(answer)),
+        Err(error) => return fitting_error(peer, error, Some(answer), bytes_max),
     };
     let written = encode_output(peer, answer.call, output);
     match written {
@@ -187,8 +187,25 @@ pub(crate) fn encode_event(peer: Peer, event: &Event) -> Bytes {
 }
 
 /// Writes an error that is no call's answer.
-pub(crate) fn encode_failed(peer: Peer, error: &ActorError) -> Bytes {
-    encode_error(peer, error, None)
+pub(crate) fn encode_failed(peer: Peer, error: &ActorError, bytes_max: usize) -> Bytes {
+    fitting_error(peer, error, None, bytes_max)
+}
+
+/// Errors are made by guests as well, and bounded like their answers.
+fn fitting_error(
+    peer: Peer,
+    error: &ActorError,
+    answer: Option<&Answer>,
+    bytes_max: usize,
+) -> Bytes {
+    let frame = encode_error(peer, error, answer);
+    if frame.len() <= bytes_max {
+        return frame;
+    }
+    let bytes = frame.len();
+    let text = format!("the error has {bytes} bytes; at most {bytes_max} are sent");
+    let error = ActorError::new(codes::OUTGOING_TOO_LONG, text);
+    encode_error(peer, &error, answer)
 }
 
 fn encode_error(peer: Peer, error: &ActorError, answer: Option<&Answer>) -> Bytes {
@@ -300,7 +317,7 @@ mod tests {
         assert_eq!(written, hex("04 00 02 00 02 18 2b"));
         let error = |code: &str| ActorError::from_guest("g".into(), code.into(), "m".into(), None);
         assert_eq!(
-            encode_failed(bare(2), &error("c")),
+            encode_failed(bare(2), &error("c"), 100),
             hex("0200 01 01 67 01 63 01 6d 00 00")
         );
         assert_eq!(

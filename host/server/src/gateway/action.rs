@@ -29,7 +29,10 @@ pub(super) async fn call(
     let body = body::read(body, &bound).await?;
     let (peer, args) = encoding::decode_action(encoding, &body)?;
     let params = params(&head.headers)?;
-    let path = format!("/action/{action}");
+    // As it was sent, escapes and all.
+    let path = head.uri.path();
+    let path = path.rfind("/action/").map_or("/", |start| &path[start..]);
+    let path = path.to_owned();
     let caller = Short::new(move || opening(ConnKind::Call, params, &head, &path));
     Ok(
         match app

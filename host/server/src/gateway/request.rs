@@ -58,7 +58,9 @@ struct Bounded {
     bytes_left: usize,
     bytes_max: usize,
     within: Duration,
+    /// Of use only while the body is waited for: how long a guest takes is its own affair.
     deadline: Pin<Box<Sleep>>,
+    is_waiting: bool,
 }
 
 impl Bounded {
@@ -69,6 +71,7 @@ impl Bounded {
             bytes_max,
             within,
             deadline: Box::pin(tokio::time::sleep(within)),
+            is_waiting: false,
         }
     }
 }
@@ -83,12 +86,16 @@ impl HttpBody for Bounded {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
         if polled.is_pending() {
+            if !self.is_waiting {
+                self.is_waiting = true;
+                let until = Instant::now() + self.within;
+                self.deadline.as_mut().reset(until);
+            }
             ready!(self.deadline.as_mut().poll(context));
             let text = format!("nothing of it came for {:?}", self.within);
             return Poll::Ready(Some(Err(BodyError(text))));
         }
-        let until = Instant::now() + self.within;
-        self.deadline.as_mut().reset(until);
+        self.is_waiting = false;
         let Some(frame) = ready!(polled) else {
             return Poll::Ready(None);
         };

@@ -15,7 +15,7 @@ use http::request::Parts;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -33,7 +33,7 @@ use crate::route::{self, Route, named, route};
 
 pub(super) type Stream = WebSocketStream<TokioIo<Upgraded>>;
 
-/// How often a silent client is asked whether it is there.
+/// How often a client is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// After so much silence it is not.
 const SILENCE_MAX: Duration = Duration::from_secs(75);
@@ -83,6 +83,8 @@ pub(super) struct Wanted {
     peer: IpAddr,
     /// What was asked for: path and query.
     asked: String,
+    /// It is only told why it cannot stay, and nobody waits for it before the end.
+    is_full: bool,
     purpose: Result<Purpose, Box<(Tongue, ActorError)>>,
 }
 
@@ -92,6 +94,7 @@ impl Wanted {
             app: request.app.clone(),
             peer: request.peer,
             asked: request.head.uri.to_string(),
+            is_full: request.is_full,
             purpose: purpose(request),
         }
     }
@@ -111,6 +114,7 @@ pub(super) async fn serve(wanted: Wanted, stream: Stream) {
         app,
         peer,
         asked,
+        is_full,
         purpose,
     } = wanted;
     let (mut write, mut read) = stream.split();
@@ -124,13 +128,14 @@ pub(super) async fn serve(wanted: Wanted, stream: Stream) {
     let end = match end {
         Ok(end) => end,
         Err(Failed { error, .. }) => {
-            if app.is_stopping() {
+            let error = retried(error, &tongue);
+            if is_full && app.is_stopping() {
                 let gone = async { while let Some(Ok(_)) = read.next().await {} };
                 tokio::select! {
                     () = app.ending.cancelled() => {}
                     () = gone => {}
                 }
-            } else if !is_retried(&error) {
+            } else if !is_retried(&error, asked.contains("rvt-")) {
                 // The error itself is held back as well: a client may ask again as soon as it knows.
                 hold_back(app.refusals.add(peer, &asked), &mut read).await;
                 let told = Outgoing::Failed(Box::new(error.clone()));
@@ -157,20 +162,25 @@ fn purpose(request: Request) -> Result<Purpose, Box<(Tongue, ActorError)>> {
     let query = head.uri.query().map_or(Ok(None), Query::parse);
     // Only clients of the newest version speak in queries.
     let is_newest = matches!(query, Ok(Some(_)));
-    let tongue = Tongue::new(offer.encoding.as_ref().and_then(|e| e.ok()), is_newest);
+    let path = head.uri.path().to_owned();
+    let named = offer.actor.or_else(|| named(&head.headers));
+    let routed = route(&path, named.as_ref().map(Option::as_deref));
+    let tongue = match &routed {
+        Ok(Route::Gateway(gateway)) if matches!(gateway.wanted, route::Wanted::Websocket(_)) => {
+            Tongue::raw()
+        }
+        _ => Tongue::new(offer.encoding.as_ref().and_then(|e| e.ok()), is_newest),
+    };
     let told = |error| Box::new((tongue.clone(), error));
     if is_full {
         let text = "the host cannot take more connections now; try again in a moment";
         return Err(told(ActorError::new(codes::SERVICE_UNAVAILABLE, text)));
     }
-    if matches!(offer.encoding, Some(Err(()))) {
+    if matches!(offer.encoding, Some(Err(()))) && !tongue.is_raw() {
         let text = "rivet_encoding has to be bare, cbor or json";
         let error = ActorError::new(codes::UNSUPPORTED_WEBSOCKET_ENCODING, text);
         return Err(told(error));
     }
-    let path = head.uri.path().to_owned();
-    let named = offer.actor.or_else(|| named(&head.headers));
-    let routed = route(&path, named.as_ref().map(Option::as_deref));
     let Route::Gateway(gateway) = routed.map_err(told)? else {
         return Err(told(no_socket()));
     };
@@ -182,11 +192,6 @@ fn purpose(request: Request) -> Result<Purpose, Box<(Tongue, ActorError)>> {
     };
     let params = encoding::params(offer.params.as_deref()).map_err(told)?;
     let opening = opening(kind, params, &head, seen);
-    let tongue = if kind == ConnKind::Websocket {
-        Tongue::raw()
-    } else {
-        tongue
-    };
     Ok(Purpose {
         target,
         opening,
@@ -266,11 +271,16 @@ async fn writer(
     queue: &Queue,
     write: &mut SplitSink<Stream, Message>,
 ) -> End {
+    let mut next_ping = Instant::now() + PING_EVERY;
     loop {
-        let Ok(batch) = timeout(PING_EVERY, queue.take()).await else {
+        // Also while there is much to write: a client that only listens says nothing of its own accord.
+        if Instant::now() >= next_ping {
+            next_ping = Instant::now() + PING_EVERY;
             if write.send(Message::Ping(Bytes::new())).await.is_err() {
                 return End::Client(1006, String::new());
             }
+        }
+        let Ok(batch) = timeout_at(next_ping, queue.take()).await else {
             continue;
         };
         let writing = async {
@@ -431,16 +441,30 @@ async fn close(
     write.send(Message::Close(Some(frame))).await
 }
 
-/// Which errors the stock client asks again about by itself, in its own time.
-fn is_retried(error: &ActorError) -> bool {
-    [
-        codes::SERVICE_UNAVAILABLE,
-        codes::NOT_FOUND,
-        codes::STOPPING,
-        codes::STOPPED,
-    ]
-    .iter()
-    .any(|code| error.is(*code))
+/// Which errors the stock client asks again about by itself, in its own time. About an actor that there is not it
+/// does so only if it named it by a query.
+fn is_retried(error: &ActorError, is_query: bool) -> bool {
+    let codes = [codes::SERVICE_UNAVAILABLE, codes::STOPPING, codes::STOPPED];
+    let is_missing = error.is(codes::NOT_FOUND);
+    codes.iter().any(|code| error.is(*code)) || (is_missing && is_query)
+}
+
+/// A connection that fails before it is open leaves the stock client idle for ever, unless the reason is one that it
+/// knows to be passing. These are, and it does not know them.
+fn retried(error: ActorError, tongue: &Tongue) -> ActorError {
+    let passing = [
+        codes::OVERLOADED,
+        codes::ABORTED,
+        codes::CRASHED,
+        codes::CPU_LIMIT_EXCEEDED,
+        codes::MEMORY_LIMIT_EXCEEDED,
+        codes::START_TIMED_OUT,
+        codes::ACTION_TIMED_OUT,
+    ];
+    if tongue.is_raw() || !passing.iter().any(|code| error.is(*code)) {
+        return error;
+    }
+    ActorError::new(codes::SERVICE_UNAVAILABLE, error.message)
 }
 
 /// Waits, unless the client goes first.

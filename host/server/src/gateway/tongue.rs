@@ -91,7 +91,7 @@ impl Tongue {
         let bytes = match outgoing {
             Outgoing::Answer(answer) => encode_answer(peer, answer, app.limits.outgoing_bytes_max),
             Outgoing::Event(event) => encode_event(peer, event),
-            Outgoing::Failed(error) => encode_failed(peer, error),
+            Outgoing::Failed(error) => encode_failed(peer, error, app.limits.outgoing_bytes_max),
             Outgoing::Opened(_) | Outgoing::Message(_) | Outgoing::Close(..) => return None,
         };
         Some(to_message(peer, bytes))

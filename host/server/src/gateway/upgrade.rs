@@ -77,8 +77,8 @@ impl Offer {
 }
 
 /// Whether a request wants to become a WebSocket.
-pub(crate) fn is_wanted(head: &Parts) -> bool {
-    let upgrade = head.headers.get(UPGRADE);
+pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(UPGRADE);
     upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
