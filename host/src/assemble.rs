@@ -220,7 +220,7 @@ fn fit_awake_max(config: &mut Config) -> Result<()> {
 fn raise_file_limit(connections_max: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) if files < connections_max as u64 => {
-            warn!(
+            info!(
                 files,
                 connections_max, "the system gives fewer file handles than connections are allowed"
             );

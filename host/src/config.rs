@@ -66,6 +66,13 @@ impl Config {
             .unwrap_or_else(|| "127.0.0.1:6420".to_owned());
         let listen = address("listen", &listen)?;
         let token = sources.get("token").filter(|token| !token.is_empty());
+        let tls = tls(&sources)?;
+        if token.is_none() {
+            check_local(listen)?;
+            if let Some(tls) = &tls {
+                check_local(tls.listen)?;
+            }
+        }
         let logs_json = match sources.get("log_format").as_deref() {
             None | Some("text") => false,
             Some("json") => true,
@@ -75,7 +82,7 @@ impl Config {
         EnvFilter::try_new(&log).with_context(|| format!("log = {log:?} is no log filter"))?;
         Ok(Self {
             listen,
-            tls: tls(&sources)?,
+            tls,
             data: sources
                 .get("data")
                 .unwrap_or_else(|| ".greenroom".to_owned())
@@ -88,6 +95,17 @@ impl Config {
             limits,
         })
     }
+}
+
+/// Without a token, only this machine may reach the host.
+pub(crate) fn check_local(address: SocketAddr) -> Result<()> {
+    if !address.ip().is_loopback() {
+        bail!(
+            "listening on {address} without a token would let anybody deploy code; set a token \
+             (--token, GREENROOM_TOKEN), or listen on loopback"
+        );
+    }
+    Ok(())
 }
 
 fn tls(sources: &Sources<'_>) -> Result<Option<TlsConfig>> {

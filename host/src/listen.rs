@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use greenroom_server::Tls;
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use crate::config::{Config, TlsConfig};
+use crate::config::{Config, TlsConfig, check_local};
 
 /// The listening sockets.
 pub(crate) struct Listening {
@@ -24,12 +24,18 @@ impl Listening {
     pub(crate) async fn open(config: &Config) -> Result<Self> {
         let mut given = ListenFd::from_env();
         let plain = socket(&mut given, 0, config.listen).await?;
-        check_local(&plain, config)?;
+        let has_token = config.token.is_some();
+        // What was handed over may be anything.
+        if !has_token {
+            check_local(plain.local_addr()?)?;
+        }
         let tls = match &config.tls {
             None => None,
             Some(wanted) => {
                 let listener = socket(&mut given, 1, wanted.listen).await?;
-                check_local(&listener, config)?;
+                if !has_token {
+                    check_local(listener.local_addr()?)?;
+                }
                 Some((listener, load(wanted, &config.data)?))
             }
         };
@@ -47,17 +53,6 @@ async fn socket(given: &mut ListenFd, index: usize, address: SocketAddr) -> Resu
     };
     taken.set_nonblocking(true)?;
     Ok(TcpListener::from_std(taken)?)
-}
-
-fn check_local(listener: &TcpListener, config: &Config) -> Result<()> {
-    let address = listener.local_addr()?;
-    if config.token.is_none() && !address.ip().is_loopback() {
-        bail!(
-            "listening on {address} without a token would let anybody deploy code; set a token \
-             (--token, GREENROOM_TOKEN), or listen on loopback"
-        );
-    }
-    Ok(())
 }
 
 fn load(wanted: &TlsConfig, data: &Path) -> Result<Tls> {

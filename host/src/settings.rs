@@ -52,6 +52,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!(Time connect_timeout, MS, DAY, "Time that an actor has to let a connection in"),
     setting!(Time request_timeout, MS, DAY, "Time that an actor has to begin to answer a raw HTTP request, or to handle a raw message"),
     setting!(Count actor_conns_max, 1, 1_000_000, "Connections of one actor"),
+    setting!(Bytes actor_openings_bytes_max, KIB, 512 * MIB, "Params and opening requests of all connections of one actor"),
     setting!(Count subscriptions_max, 1, 65_536, "Events that one connection may be subscribed to"),
     setting!(Bytes outbox_bytes_max, KIB, 1024 * MIB, "Events and messages of one actor that may wait to leave"),
     setting!(Bytes guest_memory_bytes_max, MIB, 1024 * MIB, "Memory of one actor"),

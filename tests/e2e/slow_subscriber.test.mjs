@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ENCODINGS, fresh, range, until, useHost, within } from './harness.mjs';
-import { connect, connectPath, openSocket, upTo, websocketPath } from './sockets.mjs';
+import { assertCloses, begin, connect, connectPath, openSocket, upTo, websocketPath } from './sockets.mjs';
 
 // What the kernel and the host let wait for one client is far less.
 const SENT_MAX = 128 * 1024 * 1024;
@@ -143,5 +143,31 @@ describe('clients that stop reading', () => {
     }
     socket.cut();
     await until('it has left', async () => (await other.ask({ type: 'getStats' })).connectionCount === 1);
+  });
+});
+
+describe('a subscriber that reads', () => {
+  test('and is sent more at once than may wait for it is closed with the reason, not left without a word', async () => {
+    const key = [fresh()];
+    const connection = await subscriber(key, 'bare');
+    await host.call('shouter', key, 'shout', 20_000, 10);
+    await assertCloses(connection, 1011, 'message.too_slow');
+    await until('its actor knows', async () => (await host.call('shouter', key, 'listeners')) === 0);
+  });
+});
+
+describe('clients that say a great deal when they connect', () => {
+  const small = useHost({ components: ['conformance'], flags: ['--actor-openings-bytes-max', '128KiB'] });
+
+  test('are refused when it comes to too much, and those who are there are well', async () => {
+    const target = connectPath('connStateActor', [fresh()]);
+    const headers = { 'x-much': 'x'.repeat(40_000) };
+    const kept = await Promise.all(range(3).map(() => connect(small, target, { headers })));
+    const { reason } = await within('it is closed', (await begin(small, target, { headers })).closed);
+    assert.equal(reason, 'guard.service_unavailable');
+    for (const connection of kept) assert.ok((await connection.call('getConnectionState')).id);
+    kept.pop().ws.close();
+    const again = await until('there is room again', () => connect(small, target, { headers }).catch(() => null));
+    assert.equal((await again.call('getConnectionIds')).length, 3);
   });
 });

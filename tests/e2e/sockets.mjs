@@ -253,9 +253,9 @@ export class Realtime extends Socket {
 }
 
 /** Opens a realtime connection by hand and gives it before anything is read from it. */
-export async function begin(host, target, { encoding = 'bare', version = 4, params, protocols = [] } = {}) {
+export async function begin(host, target, { encoding = 'bare', version = 4, params, protocols = [], headers } = {}) {
   const all = [...stockProtocols(encoding, params), ...protocols];
-  return openSocket(host, target, { protocols: all, make: Realtime, encoding, version });
+  return openSocket(host, target, { protocols: all, headers, make: Realtime, encoding, version });
 }
 
 /** Opens a realtime connection by hand and waits until it is let in. */

@@ -114,6 +114,8 @@ impl Life {
         let end = loop {
             match self.run_instance().await {
                 End::Upgrade => self.handle.shared().orders.upgraded(),
+                // Asked for while it was falling asleep: its hook for that has still to run.
+                End::Sleep if self.handle.shared().orders.is_destroy() => {}
                 end => break end,
             }
         };

@@ -72,7 +72,7 @@ pub(crate) struct Activation<'a> {
     /// The long connections that the guest has let in.
     pub(crate) conns: Conns,
     /// Those that it is asked to let in.
-    pub(crate) opening: HashMap<ConnId, Arc<Conn>>,
+    pub(crate) opening: HashMap<ConnId, BeingOpened>,
     /// Raw requests whose responses are on their way, and whether the guest knows of their connections.
     pub(crate) requests: HashMap<ConnId, bool>,
     pub(crate) turns: &'a Turns,
@@ -86,6 +86,13 @@ pub(crate) struct Activation<'a> {
     pub(crate) is_stopped: bool,
     /// Guest code has run since the state was last looked at.
     pub(crate) is_touched: bool,
+}
+
+/// A connection that the guest is asked to let in.
+pub(crate) struct BeingOpened {
+    pub(crate) conn: Arc<Conn>,
+    /// Its state, as far as the guest has said.
+    pub(crate) state: Option<Bytes>,
 }
 
 /// What can happen to an awake actor. To learn what drives one, read this.
@@ -336,6 +343,11 @@ impl Activation<'_> {
             .max(largest.unwrap_or(0));
         if bytes > self.limits.state_bytes_max {
             return Some(End::Crashed(too_large(bytes, self.limits.state_bytes_max)));
+        }
+        for (id, state) in &conns {
+            if let Some(opening) = self.opening.get_mut(id) {
+                opening.state = Some(state.clone());
+            }
         }
         self.conns.set_states(conns);
         let conns = self.conns.take_changes();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use greenroom_model::{ActorError, ActorSpecifier, ConnKind, codes};
 
-use crate::activation::Activation;
+use crate::activation::{Activation, BeingOpened};
 use crate::conn::Conn;
 use crate::entry::{By, Entry};
+use crate::gate::Held;
 use crate::handle::{Begun, Call, Caller, Output, Reply, What, refuse};
 
 /// The longest name of an event that is subscribed to, in bytes.
@@ -101,11 +102,24 @@ impl Activation<'_> {
             refuse(reply, ActorError::new(codes::OVERLOADED, text));
             return None;
         }
+        let waiting = self.opening.values();
+        let waiting: usize = waiting.map(|opening| opening.conn.opening.bytes()).sum();
+        let bytes = self.conns.opening_bytes() + waiting + conn.opening.bytes();
+        if bytes > self.limits.actor_openings_bytes_max {
+            let text =
+                "what the actor's clients gave when they connected is as much as it may hold";
+            refuse(reply, ActorError::new(codes::OVERLOADED, text));
+            return None;
+        }
         let timeout = self.limits.connect_timeout;
         let begun = Begun::reply(reply);
         let turn = self.turns.begin_within(timeout, begun, <_>::default());
         let can_hibernate = self.conns.can_hibernate(conn.kind());
-        self.opening.insert(conn.id(), conn.clone());
+        let opening = BeingOpened {
+            conn: conn.clone(),
+            state: None,
+        };
+        self.opening.insert(conn.id(), opening);
         Some(Entry::Connect {
             turn,
             conn,
@@ -132,24 +146,32 @@ impl Activation<'_> {
             return Some(Entry::Subscribe(turn, conn, event));
         }
         accept(reply);
+        // What is refused waits for a look at the state, like everything else that is said.
+        self.is_touched = true;
         self.subscribe(&conn, event, is_wanted);
         None
     }
 
-    pub(crate) fn subscribe(&self, conn: &Conn, event: String, is_wanted: bool) {
+    pub(crate) fn subscribe(&mut self, conn: &Arc<Conn>, event: String, is_wanted: bool) {
         let most = self.limits.subscriptions_max;
         if is_wanted && event.len() > EVENT_NAME_BYTES_MAX {
             let text = format!("the name of an event has at most {EVENT_NAME_BYTES_MAX} bytes");
-            conn.refuse(ActorError::new(codes::INVALID_REQUEST, text));
+            self.gate.hold(Held::Refuse(
+                conn.clone(),
+                ActorError::new(codes::INVALID_REQUEST, text),
+            ));
         } else if !conn.subscribe(event, is_wanted, most) {
             let text = format!("a connection can subscribe to {most} events");
-            conn.refuse(ActorError::new(codes::INVALID_REQUEST, text));
+            self.gate.hold(Held::Refuse(
+                conn.clone(),
+                ActorError::new(codes::INVALID_REQUEST, text),
+            ));
         }
     }
 
     fn is_unknown(&self, conn: &Conn) -> Option<ActorError> {
         let text = "the connection is being closed";
-        let is_known = self.conns.get(conn.id()).is_some();
+        let is_known = self.conns.get(conn.id()).is_some() && !conn.is_closing();
         (!is_known).then(|| ActorError::new(codes::STOPPED, text))
     }
 

@@ -36,6 +36,8 @@ struct Inner {
     calls: usize,
     /// It is to be closed once they are.
     closing: Option<(u16, String)>,
+    /// Its actor has ended it: the next activation has nothing to do with it.
+    is_ended: bool,
     /// What its next call is told instead of being carried out.
     refusal: Option<ActorError>,
 }
@@ -161,7 +163,17 @@ impl Conn {
     }
 
     fn is_open(&self) -> bool {
-        matches!(self.lock().phase, Phase::Open)
+        let inner = self.lock();
+        matches!(inner.phase, Phase::Open) && !inner.is_ended
+    }
+
+    pub(crate) fn set_ended(&self) {
+        self.lock().is_ended = true;
+    }
+
+    /// Whether it is to be closed as soon as its calls are answered.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().closing.is_some()
     }
 
     /// Subscribes, or does the opposite. `false` if it has as many subscriptions as it may.

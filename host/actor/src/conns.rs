@@ -99,12 +99,17 @@ impl Conns {
         self.live.len()
     }
 
-    pub(crate) fn insert(&mut self, conn: Arc<Conn>) {
+    /// How many bytes all their openings have.
+    pub(crate) fn opening_bytes(&self) -> usize {
+        self.live.values().map(|live| live.opening.bytes()).sum()
+    }
+
+    pub(crate) fn insert(&mut self, conn: Arc<Conn>, state: Option<Bytes>) {
         let id = conn.id();
         let live = Live {
             opening: conn.opening.clone(),
             conn: Some(conn),
-            state: None,
+            state,
             is_leaving: false,
             is_stored: false,
         };

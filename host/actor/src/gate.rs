@@ -22,7 +22,9 @@ pub(crate) enum Held {
     /// Something for one connection.
     Send(Arc<Conn>, Outgoing),
     /// An event for those who had subscribed to it when it was sent.
-    Broadcast(Vec<Arc<Conn>>, Arc<Event>),
+    Broadcast(Arc<[Arc<Conn>]>, Arc<Event>),
+    /// A subscription that is refused.
+    Refuse(Arc<Conn>, ActorError),
     /// The end of a connection.
     Close(Arc<Conn>, u16, String),
     /// A guest's import that goes on once its writes are kept.
@@ -40,6 +42,7 @@ impl Held {
             Self::Broadcast(conns, event) => conns
                 .iter()
                 .for_each(|conn| conn.send(Outgoing::Event(event.clone()))),
+            Self::Refuse(conn, error) => conn.refuse(error),
             Self::Close(conn, code, reason) => conn.close(code, reason),
         }
     }
@@ -53,6 +56,7 @@ impl Held {
             | Self::Open(_)
             | Self::Send(..)
             | Self::Broadcast(..)
+            | Self::Refuse(..)
             | Self::Close(..) => {}
         }
     }

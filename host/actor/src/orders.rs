@@ -53,6 +53,11 @@ impl Orders {
             .compare_exchange(upgrade, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    /// Whether the actor is to be removed.
+    pub(crate) fn is_destroy(&self) -> bool {
+        self.strongest() == Some(Order::Destroy)
+    }
+
     fn strongest(&self) -> Option<Order> {
         match self.strongest.load(Ordering::Acquire) {
             0 => None,

@@ -1,5 +1,6 @@
 //! What leaves the actor besides answers, and connections that come and go.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use greenroom_model::{ActorError, ConnId, ConnKind, Outgoing, codes};
@@ -33,34 +34,55 @@ impl Activation<'_> {
         if self.gate.add_bytes(bytes) > self.limits.outbox_bytes_max {
             return Some(self.crashed(&Crash::Outbox));
         }
-        effects.into_iter().for_each(|effect| self.hold(effect));
+        // Nothing is subscribed to in between, so that events of one name have one audience.
+        let mut audiences = HashMap::new();
+        for effect in effects {
+            self.hold(effect, &mut audiences);
+        }
+        let bytes = audiences.values().map(|conns| size_of_val(&**conns)).sum();
+        if self.gate.add_bytes(bytes) > self.limits.outbox_bytes_max {
+            return Some(self.crashed(&Crash::Outbox));
+        }
         None
     }
 
-    fn hold(&mut self, effect: Effect) {
+    /// A connection that the guest may speak to: one that it has let in, or is about to.
+    fn spoken_to(&self, id: ConnId) -> Option<&Arc<Conn>> {
+        let opening = self.opening.get(&id).map(|opening| &opening.conn);
+        opening.or_else(|| self.conns.get(id))
+    }
+
+    fn hold(&mut self, effect: Effect, audiences: &mut HashMap<String, Arc<[Arc<Conn>]>>) {
         match effect {
             Effect::Broadcast(event) => {
-                let subscribers = self.conns.subscribers(&event.name);
-                if !subscribers.is_empty() {
-                    self.gate.hold(Held::Broadcast(subscribers, event));
+                let audience = match audiences.get(&event.name) {
+                    Some(audience) => audience.clone(),
+                    None => {
+                        let audience: Arc<[_]> = self.conns.subscribers(&event.name).into();
+                        audiences.insert(event.name.clone(), audience.clone());
+                        audience
+                    }
+                };
+                if !audience.is_empty() {
+                    self.gate.hold(Held::Broadcast(audience, event));
                 }
             }
             Effect::Send(id, event) => {
-                let conn = self.opening.get(&id).or_else(|| self.conns.get(id));
+                let conn = self.spoken_to(id);
                 if let Some(conn) = conn.filter(|conn| conn.kind() == ConnKind::Realtime) {
                     let held = Held::Send(conn.clone(), Outgoing::Event(event));
                     self.gate.hold(held);
                 }
             }
             Effect::Message(id, message) => {
-                let conn = self.opening.get(&id).or_else(|| self.conns.get(id));
+                let conn = self.spoken_to(id);
                 if let Some(conn) = conn.filter(|conn| conn.kind() == ConnKind::Websocket) {
                     let held = Held::Send(conn.clone(), Outgoing::Message(message));
                     self.gate.hold(held);
                 }
             }
             Effect::Close(id, code, reason) => {
-                if let Some(conn) = self.conns.get(id) {
+                if let Some(conn) = self.spoken_to(id) {
                     let code = code.filter(|code| is_sendable(*code)).unwrap_or(NORMAL);
                     let held = Held::Close(conn.clone(), code, cut(reason));
                     self.gate.hold(held);
@@ -78,7 +100,7 @@ impl Activation<'_> {
         conn: Arc<Conn>,
         output: Result<Output, Failure>,
     ) -> Option<Entry> {
-        self.opening.remove(&conn.id());
+        let opening = self.opening.remove(&conn.id());
         if let Err(failure) = output {
             let error = self.public(failure);
             if let Some(caller) = self.turns.end(turn) {
@@ -86,13 +108,14 @@ impl Activation<'_> {
             }
             return None;
         }
-        self.conns.insert(conn.clone());
-        self.sockets.insert(&conn);
+        let state = opening.and_then(|opening| opening.state);
+        self.conns.insert(conn.clone(), state);
         if conn.gone().is_some() || !self.turns.is_waited_for(turn) {
             // The client did not wait for it.
             self.turns.end(turn);
             return self.leave(conn.id());
         }
+        self.sockets.insert(&conn);
         self.gate.hold(Held::Open(conn.clone()));
         if conn.kind() == ConnKind::Websocket {
             return Some(Entry::Websocket(turn, conn));
@@ -107,7 +130,7 @@ impl Activation<'_> {
     pub(crate) fn subscribed(
         &mut self,
         turn: TurnId,
-        conn: &Conn,
+        conn: &Arc<Conn>,
         event: String,
         is_allowed: bool,
         output: Result<Output, Failure>,
@@ -116,12 +139,17 @@ impl Activation<'_> {
             Ok(_) if is_allowed => self.subscribe(conn, event, true),
             Ok(_) => {
                 let text = format!("this connection may not have the event {event:?}");
-                conn.refuse(ActorError::new(codes::AUTH_FORBIDDEN, text));
+                let error = ActorError::new(codes::AUTH_FORBIDDEN, text);
+                self.gate.hold(Held::Refuse(conn.clone(), error));
             }
-            Err(failure) => conn.refuse(self.public(failure)),
+            Err(failure) => {
+                let error = self.public(failure);
+                self.gate.hold(Held::Refuse(conn.clone(), error));
+            }
         }
         if let Some(caller) = self.turns.end(turn) {
-            caller.answer(Ok(Output::Done));
+            // After the refusal, so that what the client sends next meets it.
+            self.gate.hold(Held::Answer(caller, Ok(Output::Done)));
         }
     }
 
@@ -204,6 +232,7 @@ impl Activation<'_> {
         let ending = self.conns.ending(order == Order::Destroy);
         let entries = ending.into_iter().filter_map(|conn| {
             let id = conn.id();
+            conn.set_ended();
             self.gate.hold(Held::Close(conn, NORMAL, reason.to_owned()));
             self.leave_as(id, Some((GOING_AWAY, reason.to_owned())))
         });

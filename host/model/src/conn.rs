@@ -100,6 +100,17 @@ pub struct Opening {
 }
 
 impl Opening {
+    /// About how many bytes it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let request = self.request.as_ref().map_or(0, |request| {
+            let headers = request.headers.iter();
+            let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+            request.url.len() + headers
+        });
+        self.params.len() + request
+    }
+
     /// A short connection for one call from nowhere in particular.
     #[must_use]
     pub fn plain(kind: ConnKind) -> Self {
@@ -217,10 +228,14 @@ impl Outgoing {
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Self::Answer(answer) => answer.output.as_ref().map_or(0, Bytes::len),
+            Self::Answer(answer) => match &answer.output {
+                Ok(output) => output.len(),
+                Err(error) => error_len(error),
+            },
+            Self::Failed(error) => error_len(error),
             Self::Event(event) => event.len(),
             Self::Message(message) => message.len(),
-            Self::Opened(_) | Self::Failed(_) | Self::Close(..) => 0,
+            Self::Opened(_) | Self::Close(..) => 0,
         }
     }
 
@@ -229,6 +244,10 @@ impl Outgoing {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn error_len(error: &ActorError) -> usize {
+    error.message.len() + error.metadata.as_ref().map_or(0, Bytes::len)
 }
 
 #[cfg(test)]

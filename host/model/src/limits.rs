@@ -28,12 +28,14 @@ pub struct Limits {
     /// How long a guest's start (instantiate, create or wake) may take.
     pub start_timeout: Duration,
 
-    /// How long a guest may take to let a connection in, or to close a raw WebSocket.
+    /// How long a guest may take to let a connection in, or to allow a subscription.
     pub connect_timeout: Duration,
     /// How long a guest may take until it begins to answer a raw HTTP request.
     pub request_timeout: Duration,
     /// Long connections of one actor; one more is refused.
     pub actor_conns_max: usize,
+    /// Params and opening requests of all connections of one actor, in bytes: its guest holds them all.
+    pub actor_openings_bytes_max: usize,
     /// Events that one connection may be subscribed to.
     pub subscriptions_max: usize,
     /// Bytes of events and messages of one actor that wait to leave; a guest that sends more is cut off.
@@ -115,12 +117,14 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(300),
             actor_conns_max: 16_384,
+            actor_openings_bytes_max: 8 << 20,
             subscriptions_max: 1_024,
             outbox_bytes_max: 16 << 20,
             guest_memory_bytes_max: 64 << 20,
             guest_burst_max: Duration::from_secs(5),
             guest_message_bytes_max: 16 << 20,
-            guest_handles_max: 4_096,
+            // A turn that waits takes about five; all of `turns_max` have to fit.
+            guest_handles_max: 16_384,
             guest_output_bytes_max: 8 << 10,
             state_bytes_max: 8 << 20,
             component_bytes_max: 64 << 20,

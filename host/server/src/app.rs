@@ -8,7 +8,8 @@ use greenroom_model::{ActorError, Limits, Namespace, codes};
 use greenroom_placement::{Registry, Router};
 use http::header::ORIGIN;
 use http::request::Parts;
-use http::{Method, Request};
+use http::{Method, Request, Version};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,8 @@ pub struct App {
     pub(crate) sockets: TaskTracker,
     /// And those that are only told why they cannot stay, have one here.
     pub(crate) refused_sockets: TaskTracker,
+    /// Rests of request bodies that are read on, for a bounded time.
+    pub(crate) discards: TaskTracker,
     /// No new work is taken.
     stopping: CancellationToken,
     /// Nobody listens any more in a moment.
@@ -90,6 +93,7 @@ impl App {
             refusals: Refusals::default(),
             sockets: TaskTracker::new(),
             refused_sockets: TaskTracker::new(),
+            discards: TaskTracker::new(),
             stopping: CancellationToken::new(),
             ending: CancellationToken::new(),
             closing_sockets: CancellationToken::new(),
@@ -127,6 +131,7 @@ impl App {
     ) -> Reply {
         let (head, body) = request.into_parts();
         let origin = head.headers.get(ORIGIN).cloned();
+        let has_no_body = head.method == Method::HEAD && head.version == Version::HTTP_2;
         let reply = if head.method == Method::OPTIONS {
             cors::preflight(&head.headers)
         } else if upgrade::is_wanted(&head.headers) {
@@ -140,7 +145,12 @@ impl App {
                 Err(error) => reply::error(&error),
             }
         };
-        cors::allow(origin, reply)
+        let reply = cors::allow(origin, reply);
+        if has_no_body {
+            // Over HTTP/1.1 the library sees to that.
+            return reply.map(|_| Either::Left(Full::default()));
+        }
+        reply
     }
 
     fn place_for_request(&self) -> Result<SemaphorePermit<'_>, ActorError> {
@@ -181,6 +191,8 @@ impl App {
         self.ending.cancel();
         self.refused_sockets.close();
         self.refused_sockets.wait().await;
+        self.discards.close();
+        self.discards.wait().await;
     }
 
     fn check_manager(&self, head: &Parts, path: &AdminPath<'_>) -> Result<(), ActorError> {

@@ -6,17 +6,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use greenroom_model::{ActorError, ConnKind, Target, codes};
-use greenroom_placement::{Body, BodyError, Failed, HttpRequest};
+use greenroom_placement::{Body, BodyError, Failed, HttpRequest, HttpResponse};
 use http::request::Parts;
-use http::{Request, StatusCode};
-use http_body_util::Either;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Either};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, timeout};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use crate::app::App;
+use crate::body;
 use crate::encoding::Peer;
 use crate::opening::{ORIGINAL_URL, opening, params, url};
 use crate::reply::{self, Reply};
+
+/// How long the head of a response waits for the first piece of its body.
+const FIRST_PIECE_MAX: Duration = Duration::from_millis(50);
 
 pub(super) async fn answer(
     app: &App,
@@ -29,6 +35,10 @@ pub(super) async fn answer(
     let request = to_guest(app, head, path, body)?;
     match app.router.request(target, opening, request).await {
         Ok((Some(response), actor)) => {
+            let response = match begin(response).await {
+                Ok(response) => response,
+                Err(error) => return Ok(reply::actor_error(Peer::JSON, &error, Some(&actor))),
+            };
             let mut reply = response.map(Either::Right);
             reply::add_actor(reply.headers_mut(), &actor);
             Ok(reply)
@@ -38,12 +48,52 @@ pub(super) async fn answer(
     }
 }
 
+/// Waits a moment for the first piece of a response.
+///
+/// A response that breaks off before that has sent nothing at all, not even its head, and clients take that for a
+/// request that never arrived: they send it again.
+async fn begin(response: HttpResponse) -> Result<HttpResponse, ActorError> {
+    let (head, mut body) = response.into_parts();
+    let first = match timeout(FIRST_PIECE_MAX, body.frame()).await {
+        Err(_) => None,
+        Ok(None) => return Ok(Response::from_parts(head, body)),
+        Ok(Some(Ok(frame))) => Some(frame),
+        Ok(Some(Err(error))) => {
+            warn!(%error, "a raw response broke off before it began");
+            return Err(ActorError::internal());
+        }
+    };
+    let body = Begun { first, rest: body };
+    Ok(Response::from_parts(head, Body::new(body)))
+}
+
+/// A body whose first piece is here already, perhaps.
+struct Begun {
+    first: Option<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl HttpBody for Begun {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
+    }
+}
+
 fn to_guest(app: &App, head: Parts, path: &str, body: Incoming) -> Result<HttpRequest, ActorError> {
     let url = url(&head, path);
     let uri: http::Uri = url
         .parse()
         .map_err(|_| ActorError::new(codes::INVALID_REQUEST, "the URL of the request is none"))?;
-    let body = Bounded::new(body, app.limits.raw_body_bytes_max, app.limits.body_timeout);
+    let body = Bounded::new(app, body);
     let mut request = Request::new(Body::new(body));
     *request.method_mut() = head.method;
     *request.uri_mut() = uri;
@@ -54,7 +104,9 @@ fn to_guest(app: &App, head: Parts, path: &str, body: Incoming) -> Result<HttpRe
 
 /// A client's body, held to a size and to progress.
 struct Bounded {
-    inner: Incoming,
+    inner: Option<Incoming>,
+    /// Where what the guest leaves of it is read on.
+    tasks: TaskTracker,
     bytes_left: usize,
     bytes_max: usize,
     within: Duration,
@@ -64,14 +116,26 @@ struct Bounded {
 }
 
 impl Bounded {
-    fn new(inner: Incoming, bytes_max: usize, within: Duration) -> Self {
+    fn new(app: &App, inner: Incoming) -> Self {
+        let bytes_max = app.limits.raw_body_bytes_max;
+        let within = app.limits.body_timeout;
         Self {
-            inner,
+            inner: Some(inner),
+            tasks: app.discards.clone(),
             bytes_left: bytes_max,
             bytes_max,
             within,
             deadline: Box::pin(tokio::time::sleep(within)),
             is_waiting: false,
+        }
+    }
+}
+
+impl Drop for Bounded {
+    /// Most clients look for an answer only when they have sent all.
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take().filter(|inner| !inner.is_end_stream()) {
+            self.tasks.spawn(body::skip(inner));
         }
     }
 }
@@ -84,7 +148,10 @@ impl HttpBody for Bounded {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(inner).poll_frame(context);
         if polled.is_pending() {
             if !self.is_waiting {
                 self.is_waiting = true;
@@ -112,10 +179,12 @@ impl HttpBody for Bounded {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner
+            .as_ref()
+            .map_or_else(SizeHint::default, HttpBody::size_hint)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 }

@@ -137,7 +137,11 @@ pub(super) async fn serve(wanted: Wanted, stream: Stream) {
                 }
             } else if !is_retried(&error, asked.contains("rvt-")) {
                 // The error itself is held back as well: a client may ask again as soon as it knows.
-                hold_back(app.refusals.add(peer, &asked), &mut read).await;
+                let delay = app.refusals.add(peer, &asked);
+                tokio::select! {
+                    () = hold_back(delay, &mut read) => {}
+                    () = app.closing_sockets.cancelled() => {}
+                }
                 let told = Outgoing::Failed(Box::new(error.clone()));
                 if let Some(frame) = tongue.write(&told, &app) {
                     _ = timeout(GOODBYE_MAX, write.send(frame)).await;
@@ -280,9 +284,12 @@ async fn writer(
                 return End::Client(1006, String::new());
             }
         }
-        let Ok(batch) = timeout_at(next_ping, queue.take()).await else {
-            continue;
+        let taken = tokio::select! {
+            biased;
+            () = queue.overrun() => return End::Slow,
+            taken = timeout_at(next_ping, queue.take()) => taken,
         };
+        let Ok(batch) = taken else { continue };
         let writing = async {
             for outgoing in batch {
                 let frame = match &outgoing {
@@ -444,9 +451,7 @@ async fn close(
 /// Which errors the stock client asks again about by itself, in its own time. About an actor that there is not it
 /// does so only if it named it by a query.
 fn is_retried(error: &ActorError, is_query: bool) -> bool {
-    let codes = [codes::SERVICE_UNAVAILABLE, codes::STOPPING, codes::STOPPED];
-    let is_missing = error.is(codes::NOT_FOUND);
-    codes.iter().any(|code| error.is(*code)) || (is_missing && is_query)
+    error.is(codes::SERVICE_UNAVAILABLE) || (is_query && error.is(codes::NOT_FOUND))
 }
 
 /// A connection that fails before it is open leaves the stock client idle for ever, unless the reason is one that it
@@ -460,6 +465,8 @@ fn retried(error: ActorError, tongue: &Tongue) -> ActorError {
         codes::MEMORY_LIMIT_EXCEEDED,
         codes::START_TIMED_OUT,
         codes::ACTION_TIMED_OUT,
+        codes::STOPPING,
+        codes::STOPPED,
     ];
     if tongue.is_raw() || !passing.iter().any(|code| error.is(*code)) {
         return error;

@@ -247,7 +247,7 @@ mod tests {
             refused,
             Err(Error::Format {
                 found: 99,
-                known: 1
+                known: 2
             })
         ));
     }
