@@ -13,11 +13,17 @@ const NAME_BYTES_MAX: usize = 256;
 const ACTIONS_MAX: usize = 1_024;
 /// Events that one actor type declares.
 const EVENTS_MAX: usize = 1_024;
+/// Queues that one actor type declares.
+const QUEUES_MAX: usize = 1_024;
 /// Parameters of one action.
 const PARAMETERS_MAX: usize = 64;
 
 /// The longest time that an option may ask for.
 const OPTION_MS_MAX: u32 = 24 * 60 * 60 * 1_000;
+/// Messages in all queues of one actor.
+const QUEUE_MESSAGES_MAX: u32 = 100_000;
+/// One message of a queue, in bytes.
+const QUEUE_MESSAGE_BYTES_MAX: u32 = 1 << 20;
 /// The longest grace: everything that has to wait for a stop waits for so long.
 const STOP_GRACE_MS_MAX: u32 = 10 * 60 * 1_000;
 
@@ -42,6 +48,9 @@ pub struct ActorTypeDescription {
     /// What it sends, as far as it says.
     #[serde(default)]
     pub events: Vec<EventDescription>,
+    /// Its queues.
+    #[serde(default)]
+    pub queues: Vec<QueueDescription>,
     /// What else it handles.
     #[serde(default)]
     pub handlers: Handlers,
@@ -82,6 +91,17 @@ pub struct EventDescription {
     pub guarded: bool,
 }
 
+/// One queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueDescription {
+    /// What messages are sent to.
+    pub name: String,
+    /// The type of its messages, in the words of the guest's language.
+    pub type_name: String,
+    /// Whether the guest is asked before somebody else may send to it.
+    pub guarded: bool,
+}
+
 /// What a guest wants to be told of besides actions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -92,6 +112,8 @@ pub struct Handlers {
     pub request: bool,
     /// Raw WebSockets.
     pub websocket: bool,
+    /// Work of its own, that begins when it has started.
+    pub run: bool,
 }
 
 /// How the host treats actors of a type; `None` is the host's default.
@@ -110,6 +132,14 @@ pub struct ActorTypeOptions {
     pub connections_keep_awake: bool,
     /// Whether raw WebSockets stay open over sleep.
     pub websockets_hibernate: bool,
+    /// Whether the guest is told of calls whose callers have gone.
+    pub cancel_abandoned: bool,
+    /// How many messages wait in all queues of an actor.
+    pub queue_messages_max: Option<u32>,
+    /// How large a message of a queue may be, in bytes.
+    pub queue_message_bytes_max: Option<u32>,
+    /// How often a message may be taken.
+    pub queue_attempts_max: Option<u32>,
 }
 
 impl ActorTypeOptions {
@@ -148,6 +178,9 @@ pub enum BadDescription {
     /// Too many events, or a name of one that is empty or too long.
     #[error("the actor type {0:?} has an event list over its bounds")]
     Events(String),
+    /// Too many queues, or a name of one that is empty or too long.
+    #[error("the actor type {0:?} has a queue list over its bounds")]
+    Queues(String),
     /// An option that is out of range.
     #[error(
         "the actor type {actor_type:?} asks for {option} = {asked}; at most {most} are allowed"
@@ -215,6 +248,17 @@ impl ActorTypeDescription {
         if self.events.len() > EVENTS_MAX || !self.events.iter().all(|event| is_name(&event.name)) {
             return Err(BadDescription::Events(self.name.clone()));
         }
+        all_differ(
+            "queues",
+            self.queues.iter().map(|queue| queue.name.as_str()),
+        )?;
+        if self.queues.len() > QUEUES_MAX || !self.queues.iter().all(|queue| is_name(&queue.name)) {
+            return Err(BadDescription::Queues(self.name.clone()));
+        }
+        self.check_options()
+    }
+
+    fn check_options(&self) -> Result<(), BadDescription> {
         let options = &self.options;
         for (option, asked, most) in [
             ("sleep-after-ms", options.sleep_after_ms, OPTION_MS_MAX),
@@ -224,6 +268,16 @@ impl ActorTypeDescription {
                 OPTION_MS_MAX,
             ),
             ("stop-grace-ms", options.stop_grace_ms, STOP_GRACE_MS_MAX),
+            (
+                "queue-messages-max",
+                options.queue_messages_max,
+                QUEUE_MESSAGES_MAX,
+            ),
+            (
+                "queue-message-bytes-max",
+                options.queue_message_bytes_max,
+                QUEUE_MESSAGE_BYTES_MAX,
+            ),
         ] {
             if let Some(asked) = asked.filter(|asked| *asked > most) {
                 let actor_type = self.name.clone();
@@ -269,6 +323,7 @@ mod tests {
             name: (*name).to_owned(),
             actions: actions.iter().map(action).collect(),
             events: Vec::new(),
+            queues: Vec::new(),
             handlers: Handlers::default(),
             options: ActorTypeOptions::default(),
         };

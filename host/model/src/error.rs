@@ -211,6 +211,30 @@ codes! {
     COMPONENT_TYPE_TAKEN = "component"."type_taken", 409;
     /// There is no component of that name.
     COMPONENT_NOT_FOUND = "component"."not_found", 404;
+    /// The actor's queues hold as many messages, or bytes, as they may.
+    QUEUE_FULL = "queue"."full", 400;
+    /// A message is larger than its actor type takes.
+    QUEUE_MESSAGE_TOO_LARGE = "queue"."message_too_large", 400;
+    /// The message was completed before.
+    QUEUE_ALREADY_COMPLETED = "queue"."already_completed", 400;
+    /// A message that was taken before, in the same call, has not been completed.
+    QUEUE_PREVIOUS_NOT_COMPLETED = "queue"."previous_message_not_completed", 400;
+    /// A key of a pair is empty or too long.
+    KV_KEY_TOO_LARGE = "kv"."key_too_large", 400;
+    /// A value of a pair is too long.
+    KV_VALUE_TOO_LARGE = "kv"."value_too_large", 400;
+    /// The actor's key-value store has no room for this, or too much of it waits to be committed.
+    KV_FULL = "kv"."full", 507;
+    /// The name of a schedule's entry is empty or too long.
+    SCHEDULE_INVALID_NAME = "schedule"."invalid_name", 400;
+    /// A cron expression that cannot be read, or that never comes true.
+    SCHEDULE_INVALID_CRON = "schedule"."invalid_cron_expression", 400;
+    /// A time zone that there is not.
+    SCHEDULE_INVALID_TIMEZONE = "schedule"."invalid_timezone", 400;
+    /// A time or an interval that is none, or too short.
+    SCHEDULE_INVALID_INTERVAL = "schedule"."invalid_interval", 400;
+    /// The actor's schedule has as many entries, or bytes, as it may.
+    SCHEDULE_FULL = "schedule"."max_schedules_exceeded", 507;
     /// Something went wrong that is nobody else's business.
     INTERNAL_ERROR = "rivetkit"."internal_error", 500;
 }

@@ -5,6 +5,7 @@
 
 mod call;
 mod conn;
+mod data;
 mod description;
 mod error;
 mod id;
@@ -17,9 +18,13 @@ pub use call::{ActorSpecifier, Lineage, Target};
 pub use conn::{
     Answer, ConnId, ConnKind, EVENT_FORMS, Event, Message, Opening, OpeningRequest, Outgoing,
 };
+pub use data::{
+    Completion, KvPage, KvQuery, KvSpan, MessageId, NewScheduled, Outcome, QueueMessage, Scheduled,
+    ScheduledRun, Timing, Wait, Wanted, When, WorkKind,
+};
 pub use description::{
     ActionDescription, ActorTypeDescription, ActorTypeOptions, BadDescription,
-    ComponentDescription, EventDescription, Handlers, ParameterDescription,
+    ComponentDescription, EventDescription, Handlers, ParameterDescription, QueueDescription,
 };
 pub use error::{ActorError, Code, codes};
 pub use id::{
@@ -28,5 +33,5 @@ pub use id::{
 };
 pub use key::{ActorKey, InvalidKey};
 pub use limits::Limits;
-pub use ports::{ConnSink, Outbound};
+pub use ports::{ActorData, ConnSink, Outbound};
 pub use time::{Clock, Millis, SystemClock};

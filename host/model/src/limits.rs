@@ -54,6 +54,25 @@ pub struct Limits {
     /// State of one actor, in bytes of CBOR.
     pub state_bytes_max: usize,
 
+    /// Messages in all queues of one actor, where its type does not say.
+    pub queue_messages_max: usize,
+    /// One message of a queue, in bytes of CBOR, where the actor type does not say.
+    pub queue_message_bytes_max: usize,
+    /// All messages of one actor, in bytes: it holds them all while it is awake.
+    pub queue_bytes_max: usize,
+    /// How often a message may be taken, where its actor type does not say.
+    pub queue_attempts_max: u32,
+    /// How long a sender may wait for the completion of its message.
+    pub queue_wait_max: Duration,
+    /// All pairs of one actor, in bytes.
+    pub kv_bytes_max: u64,
+    /// Entries in the schedule of one actor.
+    pub schedule_entries_max: usize,
+    /// The schedule of one actor, in bytes: it holds it while it is awake.
+    pub schedule_bytes_max: usize,
+    /// Sleeping actors that are woken for their alarms at once.
+    pub alarm_wakes_max: usize,
+
     /// An uploaded component, in bytes.
     pub component_bytes_max: usize,
     /// Actor types in one component.
@@ -75,6 +94,10 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long a write to a client may make no progress.
     pub write_timeout: Duration,
+    /// Pause between two pings on a WebSocket.
+    pub ping_every: Duration,
+    /// After so long without anything from a WebSocket's client, not even a pong, it is gone.
+    pub silence_max: Duration,
     /// Body of an action call from outside, in bytes.
     pub incoming_bytes_max: usize,
     /// Answer of an action call to outside, in bytes.
@@ -127,6 +150,15 @@ impl Default for Limits {
             guest_handles_max: 16_384,
             guest_output_bytes_max: 8 << 10,
             state_bytes_max: 8 << 20,
+            queue_messages_max: 1_000,
+            queue_message_bytes_max: 64 << 10,
+            queue_bytes_max: 16 << 20,
+            queue_attempts_max: 16,
+            queue_wait_max: Duration::from_secs(300),
+            kv_bytes_max: 1 << 30,
+            schedule_entries_max: 10_000,
+            schedule_bytes_max: 4 << 20,
+            alarm_wakes_max: 64,
             component_bytes_max: 64 << 20,
             component_types_max: 256,
             describe_timeout: Duration::from_secs(5),
@@ -137,6 +169,8 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            ping_every: Duration::from_secs(30),
+            silence_max: Duration::from_secs(75),
             incoming_bytes_max: 64 << 10,
             outgoing_bytes_max: 1 << 20,
             raw_body_bytes_max: 20 << 20,
