@@ -1,16 +1,23 @@
 //! What every engine promises, as code. Each engine's tests run [`all`] on it.
 
+mod alarms;
+mod data;
+mod kv;
+mod messages;
+mod revisions;
+mod schedule;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use greenroom_model::{
-    ActorId, ActorKey, ActorName, ActorType, ComponentHash, ComponentName, ConnKind, Generation,
-    Head, Millis, Namespace, Opening, OpeningRequest,
+    ActorId, ActorKey, ActorName, ActorType, ConnKind, Generation, Head, Millis, Namespace,
+    Opening, OpeningRequest,
 };
 
 use crate::{
-    ActorRecord, Commit, ConnChange, ConnRecord, Created, Error, ListQuery, NewActor, NewRevision,
-    Opened, RevisionId, Storage,
+    ActorRecord, Commit, ConnChange, ConnRecord, Created, DataChanges, Error, Kept, ListQuery,
+    NewActor, Opened, RevisionId, Storage,
 };
 
 pub(crate) async fn all(storage: &dyn Storage) {
@@ -26,18 +33,35 @@ pub(crate) async fn all(storage: &dyn Storage) {
     connections_are_kept_with_the_commit_that_changed_them(storage).await;
     many_creations_of_one_name_make_one_actor(storage).await;
     a_destroyed_actor_is_gone_and_its_name_is_free(storage).await;
-    revisions_are_numbered_and_the_same_bytes_are_not_new(storage).await;
-    a_type_belongs_to_one_component(storage).await;
+    data::is_kept_with_the_commit_that_changed_it(storage).await;
+    data::of_a_fenced_commit_is_left_alone(storage).await;
+    data::of_a_destroyed_actor_is_gone(storage).await;
+    kv::pairs_are_read_as_they_were_committed(storage).await;
+    kv::several_keys_are_read_as_of_one_moment(storage).await;
+    kv::spans_are_removed_before_pairs_are_written(storage).await;
+    kv::actors_do_not_see_each_others_pairs(storage).await;
+    kv::a_listing_keeps_to_its_bounds(storage).await;
+    kv::pairs_and_their_bytes_are_exact_whatever_happens(storage).await;
+    messages::change_in_order(storage).await;
+    messages::have_ids_that_are_never_used_again(storage).await;
+    messages::that_are_not_there_are_nobodys_fault(storage).await;
+    schedule::entries_are_put_and_removed(storage).await;
+    schedule::runs_are_remembered_as_far_as_wanted(storage).await;
+    alarms::come_in_batches_earliest_first(storage).await;
+    alarms::are_moved_and_taken_back(storage).await;
+    revisions::are_numbered_and_the_same_bytes_are_not_new(storage).await;
+    revisions::have_types_that_belong_to_one_component(storage).await;
 }
 
 /// For tests that open an engine again.
 pub(crate) async fn commit_one(storage: &dyn Storage) -> ActorRecord {
     let actor = create(storage, "again", &["one"]).await.actor;
     let opened = storage.open(actor.row).await.unwrap();
-    storage
-        .commit(state(&actor, &opened, "kept"))
-        .await
-        .unwrap();
+    let commit = Commit {
+        data: data::of_every_kind(),
+        ..state(&actor, &opened, "kept")
+    };
+    storage.commit(commit).await.unwrap();
     actor
 }
 
@@ -47,6 +71,51 @@ pub(crate) async fn find_committed(storage: &dyn Storage, actor: ActorRecord) {
     let opened = storage.open(actor.row).await.unwrap();
     assert_eq!(opened.state, Some(Bytes::from("kept")));
     assert_eq!((opened.generation, opened.head), (Generation(2), Head(1)));
+    data::find_every_kind(storage, &actor, &opened).await;
+}
+
+/// An actor that is awake, and commits one thing after the other.
+pub(crate) struct Awake<'a> {
+    pub(crate) actor: ActorRecord,
+    pub(crate) opened: Opened,
+    storage: &'a dyn Storage,
+}
+
+impl<'a> Awake<'a> {
+    pub(crate) async fn new(storage: &'a dyn Storage, namespace: &str, key: &str) -> Self {
+        let actor = create(storage, namespace, &[key]).await.actor;
+        let opened = storage.open(actor.row).await.unwrap();
+        Self {
+            actor,
+            opened,
+            storage,
+        }
+    }
+
+    pub(crate) async fn commit(&mut self, data: DataChanges) -> Kept {
+        self.commit_with(None, data).await
+    }
+
+    pub(crate) async fn commit_with(&mut self, new: Option<Bytes>, data: DataChanges) -> Kept {
+        let commit = self.next_commit(new, data);
+        let kept = self.storage.commit(commit).await.unwrap();
+        self.opened.head.0 += 1;
+        kept
+    }
+
+    pub(crate) fn next_commit(&self, new: Option<Bytes>, data: DataChanges) -> Commit {
+        Commit {
+            state: new,
+            data,
+            ..state(&self.actor, &self.opened, "")
+        }
+    }
+
+    /// What the next activation starts from.
+    pub(crate) async fn again(&mut self) -> &Opened {
+        self.opened = self.storage.open(self.actor.row).await.unwrap();
+        &self.opened
+    }
 }
 
 fn name(namespace: &str, key: &[&str]) -> ActorName {
@@ -75,6 +144,7 @@ fn state(actor: &ActorRecord, opened: &Opened, state: &'static str) -> Commit {
         revision: RevisionId(1),
         state: Some(Bytes::from(state)),
         conns: Vec::new(),
+        data: DataChanges::default(),
     }
 }
 
@@ -315,93 +385,4 @@ async fn a_destroyed_actor_is_gone_and_its_name_is_free(storage: &dyn Storage) {
     assert!(next.is_new);
     assert_ne!((next.actor.id, next.actor.row), (actor.id, actor.row));
     assert_eq!(storage.open(next.actor.row).await.unwrap().state, None);
-}
-
-fn revision(component: &str, bytes: &'static str, types: &[&str]) -> NewRevision {
-    let mut hash = [0; 32];
-    hash[..bytes.len()].copy_from_slice(bytes.as_bytes());
-    NewRevision {
-        component: ComponentName::new(component).unwrap(),
-        hash: ComponentHash(hash),
-        bytes: Bytes::from(bytes),
-        actor_types: types
-            .iter()
-            .map(|name| ActorType::new(name).unwrap())
-            .collect(),
-        description: format!("{{\"of\":\"{bytes}\"}}"),
-        created_at: Millis(9),
-    }
-}
-
-async fn revisions_are_numbered_and_the_same_bytes_are_not_new(storage: &dyn Storage) {
-    let first = storage
-        .put_revision(revision("shop", "v1", &["cart"]))
-        .await
-        .unwrap();
-    assert!(first.is_new);
-    assert_eq!(first.revision.number.0, 1);
-    let again = storage
-        .put_revision(revision("shop", "v1", &["cart"]))
-        .await
-        .unwrap();
-    assert!(!again.is_new);
-    assert_eq!(again.revision, first.revision);
-    let second = storage
-        .put_revision(revision("shop", "v2", &["cart", "till"]))
-        .await
-        .unwrap();
-    assert_eq!(second.revision.number.0, 2);
-    let back = storage
-        .put_revision(revision("shop", "v1", &["cart"]))
-        .await
-        .unwrap();
-    assert!(back.is_new, "only the current revision counts as the same");
-    assert_eq!(back.revision.number.0, 3);
-
-    let shop = ComponentName::new("shop").unwrap();
-    let history = storage.revisions(&shop).await.unwrap();
-    assert_eq!(
-        history,
-        [back.revision.clone(), second.revision, first.revision]
-    );
-    let current = storage.current_revisions().await.unwrap();
-    assert!(current.contains(&back.revision));
-    assert_eq!(current.iter().filter(|r| r.component == shop).count(), 1);
-    let bytes = storage.component_bytes(back.revision.hash).await.unwrap();
-    assert_eq!(bytes, Some(Bytes::from("v1")));
-    assert_eq!(
-        storage
-            .component_bytes(ComponentHash([9; 32]))
-            .await
-            .unwrap(),
-        None
-    );
-}
-
-async fn a_type_belongs_to_one_component(storage: &dyn Storage) {
-    storage
-        .put_revision(revision("owner", "o1", &["owned", "free"]))
-        .await
-        .unwrap();
-    let refused = storage
-        .put_revision(revision("thief", "t1", &["mine", "owned"]))
-        .await;
-    let Err(Error::TypeTaken { actor_type, owner }) = refused else {
-        panic!("the type was taken: {refused:?}");
-    };
-    assert_eq!((actor_type.as_str(), owner.as_str()), ("owned", "owner"));
-    let thief = ComponentName::new("thief").unwrap();
-    assert!(
-        storage.revisions(&thief).await.unwrap().is_empty(),
-        "nothing has changed"
-    );
-
-    storage
-        .put_revision(revision("owner", "o2", &["owned"]))
-        .await
-        .unwrap();
-    let taken = storage
-        .put_revision(revision("thief", "t2", &["mine", "free"]))
-        .await;
-    assert!(taken.is_ok(), "a type that its component gave up is free");
 }

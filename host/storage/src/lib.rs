@@ -17,20 +17,21 @@ mod sqlite;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName};
+use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, KvPage, KvQuery, Millis};
 
 pub use error::{Error, Result};
 pub use memory::Memory;
 pub use record::{
-    ActorRecord, ActorRow, Commit, ConnChange, ConnRecord, Created, ListQuery, NewActor,
-    NewRevision, Opened, Page, PutRevision, RevisionId, RevisionRecord,
+    ActorRecord, ActorRow, Alarm, Commit, ConnChange, ConnRecord, Created, DataChanges, Kept,
+    ListQuery, MessageChange, NewActor, NewRevision, Opened, Page, PutRevision, RevisionId,
+    RevisionRecord, ScheduleChange,
 };
 pub use sqlite::Sqlite;
 
 /// An engine that keeps the data of many actors, and of the components they run on.
-pub trait Storage: Directory + Actors + Components {}
+pub trait Storage: Directory + Actors + Alarms + Components {}
 
-impl<T: Directory + Actors + Components> Storage for T {}
+impl<T: Directory + Actors + Alarms + Components> Storage for T {}
 
 /// Which actors there are.
 #[async_trait]
@@ -71,11 +72,35 @@ pub trait Actors: Send + Sync + 'static {
     /// [`Error::Fenced`] if a newer activation has opened the actor, the commit does not build on the
     /// newest head, or the actor was destroyed; the activation must end without showing
     /// anything.
-    async fn commit(&self, commit: Commit) -> Result<()>;
+    async fn commit(&self, commit: Commit) -> Result<Kept>;
+
+    /// The values of these keys of an actor's key-value store, all as of one moment. An actor
+    /// that is gone has none.
+    async fn kv_get(&self, actor: ActorRow, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>>;
+
+    /// Some pairs of an actor's key-value store, as last committed: at most `query.count_max`, and no
+    /// more than `bytes_max` bytes of keys and values (but one pair at least).
+    async fn kv_list(&self, actor: ActorRow, query: KvQuery, bytes_max: usize) -> Result<KvPage>;
 
     /// Removes the actor, its name and all its data. `false` if it was gone already. Durable when it
     /// returns.
     async fn destroy(&self, actor: ActorRow) -> Result<bool>;
+}
+
+/// When actors must be awake.
+#[async_trait]
+pub trait Alarms: Send + Sync + 'static {
+    /// The alarms at or before `now`, earliest first (then by row), at most `count_max` of them: those
+    /// after `after`, which was the last of the batch before. With fewer there are no more.
+    async fn due_alarms(
+        &self,
+        now: Millis,
+        after: Option<(Millis, ActorRow)>,
+        count_max: usize,
+    ) -> Result<Vec<Alarm>>;
+
+    /// The first alarm after `after`.
+    async fn next_alarm(&self, after: Millis) -> Result<Option<Millis>>;
 }
 
 /// The components that actors run on.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use greenroom_model::{
-    ActorId, ActorName, ActorType, ComponentHash, ComponentName, ConnId, Generation, Head, Millis,
-    Namespace, Opening, Revision,
+    ActorId, ActorName, ActorType, ComponentHash, ComponentName, ConnId, Generation, Head, KvSpan,
+    MessageId, Millis, Namespace, Opening, QueueMessage, Revision, Scheduled, ScheduledRun,
 };
 
 /// The store's own number for an actor: small, for the path that every commit takes. Never used again
@@ -75,7 +75,7 @@ pub struct Page {
 }
 
 /// What a new activation starts from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
     /// The activation's generation: newer than every one before it.
     pub generation: Generation,
@@ -90,6 +90,18 @@ pub struct Opened {
     pub input: Option<Bytes>,
     /// The connections that were let in and not taken out, oldest first.
     pub conns: Vec<ConnRecord>,
+    /// How many bytes its pairs have, keys and values.
+    pub kv_bytes: u64,
+    /// The messages of its queues, dead letters among them, oldest first.
+    pub messages: Vec<QueueMessage>,
+    /// The id that its next message gets.
+    pub next_message: MessageId,
+    /// Its schedule, in no order.
+    pub schedule: Vec<Scheduled>,
+    /// The last runs of its schedule, oldest first.
+    pub runs: Vec<ScheduledRun>,
+    /// When it must next be awake.
+    pub alarm: Option<Millis>,
 }
 
 /// A connection of an actor, as far as it outlives the activation that let it in.
@@ -125,6 +137,84 @@ pub struct Commit {
     pub state: Option<Bytes>,
     /// What changed about its connections.
     pub conns: Vec<ConnChange>,
+    /// What changed about the rest.
+    pub data: DataChanges,
+}
+
+/// What an actor changed besides its state and its connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataChanges {
+    /// Spans of its pairs that were removed: before `pairs`.
+    pub spans: Vec<KvSpan>,
+    /// Pairs that were written, or removed (no value), each key once.
+    pub pairs: Vec<(Bytes, Option<Bytes>)>,
+    /// Messages, in order.
+    pub messages: Vec<MessageChange>,
+    /// Its schedule, in order.
+    pub schedule: Vec<ScheduleChange>,
+    /// When it must next be awake, if that changed; `Some(None)` is not at all.
+    pub alarm: Option<Option<Millis>>,
+}
+
+impl DataChanges {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageChange {
+    /// It is new. Its id is above all before it; one with the id of another would take its place.
+    Insert(QueueMessage),
+    /// How it stands now. Nothing happens if it is not there.
+    Update {
+        /// Which.
+        id: MessageId,
+        /// How often it has been taken.
+        attempts: u32,
+        /// It cannot be taken before this.
+        not_before: Millis,
+        /// When it became a dead letter, if it is one.
+        died_at: Option<Millis>,
+    },
+    /// It is dealt with.
+    Remove(MessageId),
+}
+
+/// What became of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScheduleChange {
+    /// An entry is new, or has changed.
+    Put(Scheduled),
+    /// The entry of this name is gone.
+    Remove(String),
+    /// A run is over; those numbered below `keep_from` are forgotten.
+    Ran {
+        /// It.
+        run: ScheduledRun,
+        /// The oldest that is kept.
+        keep_from: u64,
+    },
+}
+
+/// What a commit came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// How many bytes the actor's pairs have now, keys and values, if that has changed. (Looking it up
+    /// in any case would be a cost for every commit.)
+    pub kv_bytes: Option<u64>,
+}
+
+/// An actor that must be awake at some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// When.
+    pub at: Millis,
+    /// Which.
+    pub actor: ActorRecord,
 }
 
 /// A revision to be added.

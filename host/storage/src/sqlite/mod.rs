@@ -4,11 +4,20 @@
 //! [`writer`] commits for many actors at once, the [`reader`] looks things up, the [`checkpoint`]er
 //! moves the log into the database beside the writer's path, where it used to cost a p99.
 
+mod alarms;
 mod checkpoint;
+mod commit;
 mod conns;
+mod fault;
+mod kv;
+mod messages;
 mod reader;
+mod revisions;
 mod row;
+mod schedule;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::File;
@@ -18,15 +27,15 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName};
+use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, KvPage, KvQuery, Millis};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::record::{
-    ActorRecord, ActorRow, Commit, Created, ListQuery, NewActor, NewRevision, Opened, Page,
-    PutRevision, RevisionRecord,
+    ActorRecord, ActorRow, Alarm, Commit, Created, Kept, ListQuery, NewActor, NewRevision, Opened,
+    Page, PutRevision, RevisionRecord,
 };
-use crate::{Actors, Components, Directory, Error, Result};
+use crate::{Actors, Alarms, Components, Directory, Error, Result};
 
 /// The engine, open. Dropping it waits for its threads; what was acknowledged is on disk before.
 #[derive(Debug)]
@@ -53,6 +62,7 @@ impl Sqlite {
     /// [`Error::InUse`] if another process has it open, [`Error::Format`] if a newer release wrote it,
     /// [`Error::Engine`] if the disk or the file is not in order.
     pub fn open(folder: &Path, queue_max: usize) -> Result<Self> {
+        let faults = fault::Faults::from_environment()?;
         std::fs::create_dir_all(folder).map_err(Error::engine)?;
         let lock = File::create(folder.join("lock")).map_err(Error::engine)?;
         lock.try_lock().map_err(|error| match error {
@@ -64,7 +74,9 @@ impl Sqlite {
         schema::migrate(&mut connection)?;
 
         let (writer, commands) = mpsc::channel(queue_max);
-        let writes = spawn("store-writer", move || writer::run(connection, commands))?;
+        let writes = spawn("store-writer", move || {
+            writer::run(connection, commands, &faults);
+        })?;
         let connection = connect(&path)?;
         let (reader, commands) = mpsc::channel(queue_max);
         let reads = spawn("store-reader", move || reader::run(&connection, commands))?;
@@ -134,7 +146,7 @@ fn connect(path: &Path) -> Result<Connection> {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "cache_size", -65_536)?;
-        connection.set_prepared_statement_cache_capacity(32);
+        connection.set_prepared_statement_cache_capacity(64);
         Ok(())
     };
     set().map_err(Error::engine)?;
@@ -172,7 +184,7 @@ impl Actors for Sqlite {
 
     /// Waits for room, unlike the others: an actor has at most one commit under way, and refusing it would
     /// cost the activation.
-    async fn commit(&self, commit: Commit) -> Result<()> {
+    async fn commit(&self, commit: Commit) -> Result<Kept> {
         let (reply, answer) = oneshot::channel();
         let ended = || Error::Engine(anyhow::anyhow!("the store's thread has ended"));
         let writer = self.writer.as_ref().ok_or_else(ended)?;
@@ -181,8 +193,41 @@ impl Actors for Sqlite {
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
+    async fn kv_get(&self, actor: ActorRow, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>> {
+        self.read(|reply| reader::Command::KvGet(actor, keys, reply))
+            .await
+    }
+
+    async fn kv_list(&self, actor: ActorRow, query: KvQuery, bytes_max: usize) -> Result<KvPage> {
+        self.read(|reply| reader::Command::KvList(actor, query, bytes_max, reply))
+            .await
+    }
+
     async fn destroy(&self, actor: ActorRow) -> Result<bool> {
         self.write(|reply| writer::Command::Destroy(actor, reply))
+            .await
+    }
+}
+
+#[async_trait]
+impl Alarms for Sqlite {
+    async fn due_alarms(
+        &self,
+        now: Millis,
+        after: Option<(Millis, ActorRow)>,
+        count_max: usize,
+    ) -> Result<Vec<Alarm>> {
+        let due = reader::Due {
+            now,
+            after,
+            count_max,
+        };
+        self.read(|reply| reader::Command::DueAlarms(due, reply))
+            .await
+    }
+
+    async fn next_alarm(&self, after: Millis) -> Result<Option<Millis>> {
+        self.read(|reply| reader::Command::NextAlarm(after, reply))
             .await
     }
 }
@@ -207,48 +252,5 @@ impl Components for Sqlite {
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {
         self.read(|reply| reader::Command::ComponentBytes(hash, reply))
             .await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conformance;
-
-    #[tokio::test]
-    async fn keeps_every_promise() {
-        let folder = tempfile::tempdir().unwrap();
-        conformance::all(&Sqlite::open(folder.path(), 1024).unwrap()).await;
-    }
-
-    #[tokio::test]
-    async fn what_was_committed_is_there_after_opening_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let actor = conformance::commit_one(&Sqlite::open(folder.path(), 64).unwrap()).await;
-        let again = Sqlite::open(folder.path(), 64).unwrap();
-        conformance::find_committed(&again, actor).await;
-    }
-
-    #[test]
-    fn a_second_opener_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let _open = Sqlite::open(folder.path(), 64).unwrap();
-        assert!(matches!(Sqlite::open(folder.path(), 64), Err(Error::InUse)));
-    }
-
-    #[test]
-    fn data_of_a_newer_release_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let connection = connect(&folder.path().join("greenroom.sqlite")).unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
-        drop(connection);
-        let refused = Sqlite::open(folder.path(), 64);
-        assert!(matches!(
-            refused,
-            Err(Error::Format {
-                found: 99,
-                known: 2
-            })
-        ));
     }
 }

@@ -1,13 +1,15 @@
 //! The thread that looks things up. It sees every transaction that the writer has finished.
 
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, ActorType, ComponentHash, ComponentName, Namespace};
+use greenroom_model::{
+    ActorId, ActorName, ActorType, ComponentHash, ComponentName, KvPage, KvQuery, Millis, Namespace,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::mpsc;
 
-use super::Reply;
 use super::row::{ACTOR_COLUMNS, REVISION_COLUMNS, actor, revision};
-use crate::record::{ActorRecord, ListQuery, Page, RevisionRecord};
+use super::{Reply, alarms, kv};
+use crate::record::{ActorRecord, ActorRow, Alarm, ListQuery, Page, RevisionRecord};
 use crate::{Error, Result};
 
 /// What can be looked up.
@@ -16,9 +18,21 @@ pub(super) enum Command {
     Resolve(ActorName, Reply<Option<ActorRecord>>),
     Find(ActorId, Reply<Option<ActorRecord>>),
     List(ListQuery, Reply<Page>),
+    KvGet(ActorRow, Vec<Bytes>, Reply<Vec<Option<Bytes>>>),
+    KvList(ActorRow, KvQuery, usize, Reply<KvPage>),
+    DueAlarms(Due, Reply<Vec<Alarm>>),
+    NextAlarm(Millis, Reply<Option<Millis>>),
     CurrentRevisions(Reply<Vec<RevisionRecord>>),
     Revisions(ComponentName, Reply<Vec<RevisionRecord>>),
     ComponentBytes(ComponentHash, Reply<Option<Bytes>>),
+}
+
+/// Which alarms are wanted.
+#[derive(Debug)]
+pub(super) struct Due {
+    pub(super) now: Millis,
+    pub(super) after: Option<(Millis, ActorRow)>,
+    pub(super) count_max: usize,
 }
 
 /// Serves commands until nobody can send any more.
@@ -28,6 +42,12 @@ pub(super) fn run(connection: &Connection, mut commands: mpsc::Receiver<Command>
             Command::Resolve(name, reply) => answer(reply, resolve(connection, &name)),
             Command::Find(id, reply) => answer(reply, find(connection, id)),
             Command::List(query, reply) => answer(reply, list(connection, &query)),
+            Command::KvGet(actor, keys, reply) => answer(reply, kv::get(connection, actor, &keys)),
+            Command::KvList(actor, query, bytes_max, reply) => {
+                answer(reply, kv::list(connection, actor, &query, bytes_max));
+            }
+            Command::DueAlarms(due, reply) => answer(reply, alarms::due(connection, &due)),
+            Command::NextAlarm(after, reply) => answer(reply, alarms::next(connection, after)),
             Command::CurrentRevisions(reply) => answer(reply, current_revisions(connection)),
             Command::Revisions(component, reply) => {
                 answer(reply, revisions(connection, &component));

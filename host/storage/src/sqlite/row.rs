@@ -41,8 +41,25 @@ pub(super) fn revision(row: &Row<'_>) -> Result<RevisionRecord, Error> {
     })
 }
 
+/// Whether an error is that a stored row does not parse: the fault of that row, and not of the database.
+pub(super) const fn is_damage(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+    )
+}
+
+/// A number as SQLite can hold it. None of ours comes near the bound. What does is not found, which is better
+/// than an error, which would take the neighbours in the transaction along.
+pub(super) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// Stored bytes are as untrusted as any others: what does not parse is an error of the engine.
-fn parse<T, E>(column: usize, parsed: Result<T, E>) -> Result<T, Error>
+pub(super) fn parse<T, E>(column: usize, parsed: Result<T, E>) -> Result<T, Error>
 where
     E: std::error::Error + Send + Sync + 'static,
 {

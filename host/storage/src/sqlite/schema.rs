@@ -61,6 +61,60 @@ CREATE TABLE connections (
     PRIMARY KEY (row, id)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+ALTER TABLE actor_data ADD COLUMN kv_bytes     INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE actor_data ADD COLUMN next_message INTEGER NOT NULL DEFAULT 1;
+
+CREATE TABLE kv (
+    row   INTEGER NOT NULL,
+    key   BLOB    NOT NULL,
+    value BLOB    NOT NULL,
+    PRIMARY KEY (row, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE messages (
+    row           INTEGER NOT NULL,
+    id            INTEGER NOT NULL,
+    queue         TEXT    NOT NULL,
+    body          BLOB    NOT NULL,
+    sent_ms       INTEGER NOT NULL,
+    attempts      INTEGER NOT NULL,
+    not_before_ms INTEGER NOT NULL,
+    died_ms       INTEGER,
+    PRIMARY KEY (row, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schedule (
+    row      INTEGER NOT NULL,
+    id       TEXT    NOT NULL,
+    action   TEXT    NOT NULL,
+    args     BLOB    NOT NULL,
+    timing   TEXT    NOT NULL,
+    due_ms   INTEGER NOT NULL,
+    try_ms   INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    PRIMARY KEY (row, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runs (
+    row        INTEGER NOT NULL,
+    number     INTEGER NOT NULL,
+    id         TEXT    NOT NULL,
+    action     TEXT    NOT NULL,
+    due_ms     INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    outcome    INTEGER NOT NULL,
+    error      TEXT,
+    PRIMARY KEY (row, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alarms (
+    row   INTEGER NOT NULL PRIMARY KEY,
+    at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX alarms_by_time ON alarms (at_ms, row);
+",
 ];
 
 /// Brings the database to the newest format.
@@ -69,17 +123,21 @@ CREATE TABLE connections (
 ///
 /// [`Error::Format`] if a newer release has written it; nothing was touched then.
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+    take_steps(connection, MIGRATIONS)
+}
+
+fn take_steps(connection: &mut Connection, steps: &[&str]) -> Result<()> {
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(Error::engine)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     let done = usize::try_from(found)
         .ok()
-        .filter(|done| *done <= MIGRATIONS.len());
+        .filter(|done| *done <= steps.len());
     let Some(done) = done else {
         return Err(Error::Format { found, known });
     };
-    for (step, sql) in MIGRATIONS.iter().enumerate().skip(done) {
+    for (step, sql) in steps.iter().enumerate().skip(done) {
         let transaction = connection.transaction().map_err(Error::engine)?;
         transaction.execute_batch(sql).map_err(Error::engine)?;
         let version = i64::try_from(step + 1).unwrap_or(i64::MAX);
@@ -89,4 +147,47 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
         transaction.commit().map_err(Error::engine)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use greenroom_model::{Generation, Head, MessageId};
+
+    use super::*;
+    use crate::{ActorRow, Actors, Opened, RevisionId, Sqlite};
+
+    #[tokio::test]
+    async fn data_of_format_2_is_opened_and_lacks_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("greenroom.sqlite");
+        let mut connection = Connection::open(&path).unwrap();
+        take_steps(&mut connection, &MIGRATIONS[..2]).unwrap();
+        let sql = "INSERT INTO actors VALUES (7, zeroblob(16), 'default', 'thing', 'x', 1);
+                   INSERT INTO actor_data VALUES (7, 3, 5, 2, x'f6', NULL);";
+        connection.execute_batch(sql).unwrap();
+        drop(connection);
+
+        let opened = Sqlite::open(folder.path(), 64).unwrap();
+        let found = opened.open(ActorRow(7)).await.unwrap();
+        let wanted = Opened {
+            generation: Generation(4),
+            head: Head(5),
+            state: Some(Bytes::from_static(b"\xf6")),
+            revision: Some(RevisionId(2)),
+            input: None,
+            conns: Vec::new(),
+            kv_bytes: 0,
+            messages: Vec::new(),
+            next_message: MessageId(1),
+            schedule: Vec::new(),
+            runs: Vec::new(),
+            alarm: None,
+        };
+        assert_eq!(found, wanted);
+        drop(opened);
+        let connection = Connection::open(&path).unwrap();
+        let format = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        assert_eq!(format, Ok(3));
+    }
 }

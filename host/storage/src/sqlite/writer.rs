@@ -5,16 +5,19 @@
 //! A failure of SQLite itself takes the whole transaction back, and everybody in it is told.
 
 use bytes::Bytes;
-use greenroom_model::{Generation, Head, Revision};
+use greenroom_model::{Generation, Head, MessageId};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::row::{REVISION_COLUMNS, revision};
-use super::{Reply, conns, reader};
+use super::commit::commit;
+use super::fault::{Faults, Point};
+use super::revisions::put_revision;
+use super::row::is_damage;
+use super::{Reply, alarms, conns, kv, messages, reader, schedule};
 use crate::record::{
-    ActorRecord, ActorRow, Commit, Created, NewActor, NewRevision, Opened, PutRevision, RevisionId,
-    RevisionRecord,
+    ActorRecord, ActorRow, Commit, Created, Kept, NewActor, NewRevision, Opened, PutRevision,
+    RevisionId,
 };
 use crate::{Error, Result};
 
@@ -26,7 +29,7 @@ const BATCH_MAX: usize = 1_024;
 pub(super) enum Command {
     Create(NewActor, Reply<Created>),
     Open(ActorRow, Reply<Opened>),
-    Commit(Commit, Reply<()>),
+    Commit(Commit, Reply<Kept>),
     Destroy(ActorRow, Reply<bool>),
     PutRevision(NewRevision, Reply<PutRevision>),
 }
@@ -56,12 +59,16 @@ impl Command {
 enum Done {
     Create(Reply<Created>, Result<Created>),
     Open(Reply<Opened>, Result<Opened>),
-    Commit(Reply<()>, Result<()>),
+    Commit(Reply<Kept>, Result<Kept>),
     Destroy(Reply<bool>, bool),
     PutRevision(Reply<PutRevision>, Result<PutRevision>),
 }
 
 impl Done {
+    const fn is_kept_commit(&self) -> bool {
+        matches!(self, Self::Commit(_, Ok(_)))
+    }
+
     fn answer(self) {
         match self {
             Self::Create(reply, created) => _ = reply.send(created),
@@ -84,13 +91,17 @@ impl Done {
 }
 
 /// Serves commands until nobody can send any more.
-pub(super) fn run(mut connection: Connection, mut commands: mpsc::Receiver<Command>) {
+pub(super) fn run(
+    mut connection: Connection,
+    mut commands: mpsc::Receiver<Command>,
+    faults: &Faults,
+) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut done = Vec::with_capacity(BATCH_MAX);
     // As the connection was opened.
     let mut flushes = true;
     while commands.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-        match write(&mut connection, &mut batch, &mut done, &mut flushes) {
+        match write(&mut connection, &mut batch, &mut done, &mut flushes, faults) {
             Ok(()) => done.drain(..).for_each(Done::answer),
             Err(failed) => {
                 error!(error = %failed, commands = batch.len() + done.len(), "a transaction failed");
@@ -109,6 +120,7 @@ fn write(
     batch: &mut Vec<Command>,
     done: &mut Vec<Done>,
     flushes: &mut bool,
+    faults: &Faults,
 ) -> rusqlite::Result<()> {
     let needs_flush = batch.iter().any(Command::needs_flush);
     if needs_flush != *flushes {
@@ -120,7 +132,7 @@ fn write(
     // First come, first served; popping from the end is what leaves the rest in place on failure.
     batch.reverse();
     while let Some(command) = batch.pop() {
-        match carry_out(&transaction, &command) {
+        match carry_out(&transaction, &command, faults) {
             Ok(result) => done.push(result.with_reply(command)),
             Err(error) => {
                 batch.push(command);
@@ -128,14 +140,18 @@ fn write(
             }
         }
     }
-    transaction.commit()
+    transaction.commit()?;
+    for _ in done.iter().filter(|done| done.is_kept_commit()) {
+        faults.reach(Point::Durable);
+    }
+    Ok(())
 }
 
 /// What a command came to, before it is joined with whom to tell.
 enum Outcome {
     Created(Result<Created>),
     Opened(Result<Opened>),
-    Committed(Result<()>),
+    Committed(Result<Kept>),
     Destroyed(bool),
     Put(Result<PutRevision>),
 }
@@ -153,11 +169,18 @@ impl Outcome {
     }
 }
 
-fn carry_out(connection: &Connection, command: &Command) -> rusqlite::Result<Outcome> {
+fn carry_out(
+    connection: &Connection,
+    command: &Command,
+    faults: &Faults,
+) -> rusqlite::Result<Outcome> {
     Ok(match command {
         Command::Create(new, _) => Outcome::Created(own(create(connection, new))?),
-        Command::Open(actor, _) => Outcome::Opened(open(connection, *actor)?),
-        Command::Commit(new, _) => Outcome::Committed(commit(connection, new)?),
+        Command::Open(actor, _) => {
+            let opened = own(open(connection, *actor))?;
+            Outcome::Opened(opened.and_then(|opened| opened.ok_or(Error::Gone)))
+        }
+        Command::Commit(new, _) => Outcome::Committed(commit(connection, new, faults)?),
         Command::Destroy(actor, _) => Outcome::Destroyed(destroy(connection, *actor)?),
         Command::PutRevision(new, _) => {
             Outcome::Put(own(put_revision(connection, new))?.and_then(|put| put))
@@ -166,11 +189,12 @@ fn carry_out(connection: &Connection, command: &Command) -> rusqlite::Result<Out
 }
 
 /// A stored row that does not parse is the fault of the command that meets it, not of its neighbours in the
-/// transaction. (Both commands look before they write, so that nothing is half done.)
+/// transaction. (Such commands look before they write, so that nothing is half done; of an opening only the
+/// generation stays, and a generation may be left out.)
 fn own<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Result<T>> {
     match result {
         Ok(done) => Ok(Ok(done)),
-        Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => Ok(Err(Error::engine(error))),
+        Err(error) if is_damage(&error) => Ok(Err(Error::engine(error))),
         Err(error) => Err(error),
     }
 }
@@ -209,9 +233,10 @@ fn create(connection: &Connection, new: &NewActor) -> rusqlite::Result<Created> 
     })
 }
 
-fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Result<Opened>> {
+/// `None` if there is no such actor.
+fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Option<Opened>> {
     let sql = "UPDATE actor_data SET generation = generation + 1 WHERE row = ?1
-               RETURNING generation, head, state, revision, input";
+               RETURNING generation, head, state, revision, input, kv_bytes, next_message";
     let bytes = |bytes: Option<Vec<u8>>| bytes.map(Bytes::from);
     let opened = connection.prepare_cached(sql)?.query_row([actor.0], |row| {
         Ok(Opened {
@@ -221,55 +246,33 @@ fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Result<Ope
             revision: row.get::<_, Option<i64>>(3)?.map(RevisionId),
             input: bytes(row.get(4)?),
             conns: Vec::new(),
+            kv_bytes: row.get(5)?,
+            messages: Vec::new(),
+            next_message: MessageId(row.get(6)?),
+            schedule: Vec::new(),
+            runs: Vec::new(),
+            alarm: None,
         })
     });
-    let Some(mut opened) = opened.optional()? else {
-        return Ok(Err(Error::Gone));
+    let Some(opened) = opened.optional()? else {
+        return Ok(None);
     };
-    // A row that does not parse is this actor's misfortune, and must not take its neighbours along.
-    match own(conns::read(connection, actor))? {
-        Ok(conns) => opened.conns = conns,
-        Err(error) => return Ok(Err(error)),
-    }
-    Ok(Ok(opened))
-}
-
-/// The one-writer rule is the `WHERE`: no row matches a commit that is not the newest.
-fn commit(connection: &Connection, new: &Commit) -> rusqlite::Result<Result<()>> {
-    let Commit {
-        actor,
-        generation,
-        head,
-        revision,
-        state,
-        conns: changes,
-    } = new;
-    let changed = match state {
-        Some(state) => {
-            let sql =
-                "UPDATE actor_data SET head = head + 1, input = NULL, revision = ?4, state = ?5
-                       WHERE row = ?1 AND generation = ?2 AND head = ?3";
-            let values = params![actor.0, generation.0, head.0, revision.0, &state[..]];
-            connection.prepare_cached(sql)?.execute(values)?
-        }
-        None => {
-            let sql = "UPDATE actor_data SET head = head + 1, input = NULL
-                       WHERE row = ?1 AND generation = ?2 AND head = ?3";
-            let values = params![actor.0, generation.0, head.0];
-            connection.prepare_cached(sql)?.execute(values)?
-        }
-    };
-    if changed != 1 {
-        return Ok(Err(Error::Fenced));
-    }
-    for change in changes {
-        conns::change(connection, *actor, change)?;
-    }
-    Ok(Ok(()))
+    Ok(Some(Opened {
+        conns: conns::read(connection, actor)?,
+        messages: messages::read(connection, actor)?,
+        schedule: schedule::read(connection, actor)?,
+        runs: schedule::runs(connection, actor)?,
+        alarm: alarms::read(connection, actor)?,
+        ..opened
+    }))
 }
 
 fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
     conns::remove_all(connection, actor)?;
+    kv::remove_all(connection, actor)?;
+    messages::remove_all(connection, actor)?;
+    schedule::remove_all(connection, actor)?;
+    alarms::remove(connection, actor)?;
     connection
         .prepare_cached("DELETE FROM actor_data WHERE row = ?1")?
         .execute([actor.0])?;
@@ -277,91 +280,4 @@ fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
         .prepare_cached("DELETE FROM actors WHERE row = ?1")?
         .execute([actor.0])?;
     Ok(gone == 1)
-}
-
-fn put_revision(
-    connection: &Connection,
-    new: &NewRevision,
-) -> rusqlite::Result<Result<PutRevision>> {
-    let component = new.component.as_str();
-    for actor_type in &new.actor_types {
-        let sql = "SELECT component FROM actor_types WHERE type = ?1 AND component <> ?2";
-        let owner: Option<String> = connection
-            .prepare_cached(sql)?
-            .query_row([actor_type.as_str(), component], |row| row.get(0))
-            .optional()?;
-        if let Some(owner) = owner {
-            let Ok(owner) = greenroom_model::ComponentName::new(&owner) else {
-                continue;
-            };
-            return Ok(Err(Error::TypeTaken {
-                actor_type: actor_type.clone(),
-                owner,
-            }));
-        }
-    }
-    let current = current_revision(connection, component)?;
-    if let Some(revision) = current.as_ref().filter(|current| current.hash == new.hash) {
-        return Ok(Ok(PutRevision {
-            revision: revision.clone(),
-            is_new: false,
-        }));
-    }
-    let number = current.map_or(1, |current| current.number.0 + 1);
-    insert_revision(connection, new, number)?;
-    let revision = RevisionRecord {
-        id: RevisionId(connection.last_insert_rowid()),
-        component: new.component.clone(),
-        number: Revision(number),
-        hash: new.hash,
-        size_bytes: new.bytes.len() as u64,
-        description: new.description.clone(),
-        created_at: new.created_at,
-    };
-    let sql = "INSERT OR IGNORE INTO component_bytes (hash, bytes) VALUES (?1, ?2)";
-    connection
-        .prepare_cached(sql)?
-        .execute(params![new.hash.0, &new.bytes[..]])?;
-    connection.execute("DELETE FROM actor_types WHERE component = ?1", [component])?;
-    for actor_type in &new.actor_types {
-        let sql = "INSERT INTO actor_types (type, component) VALUES (?1, ?2)";
-        connection
-            .prepare_cached(sql)?
-            .execute([actor_type.as_str(), component])?;
-    }
-    Ok(Ok(PutRevision {
-        revision,
-        is_new: true,
-    }))
-}
-
-fn current_revision(
-    connection: &Connection,
-    component: &str,
-) -> rusqlite::Result<Option<RevisionRecord>> {
-    let sql = format!(
-        "SELECT {REVISION_COLUMNS} FROM revisions WHERE component = ?1 ORDER BY number DESC LIMIT 1"
-    );
-    connection
-        .prepare_cached(&sql)?
-        .query_row([component], revision)
-        .optional()
-}
-
-fn insert_revision(
-    connection: &Connection,
-    new: &NewRevision,
-    number: u32,
-) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO revisions (component, number, hash, size_bytes, description, created_ms)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    connection.prepare_cached(sql)?.execute(params![
-        new.component.as_str(),
-        number,
-        new.hash.0,
-        new.bytes.len() as u64,
-        new.description,
-        new.created_at.0,
-    ])?;
-    Ok(())
 }

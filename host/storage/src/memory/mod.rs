@@ -1,20 +1,23 @@
 //! An engine that keeps nothing beyond the process: for tests, and as the plainest reading of the
 //! traits.
 
+mod actor_data;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_model::{
-    ActorId, ActorName, ActorType, ComponentHash, ComponentName, ConnId, Generation, Head, Revision,
+    ActorId, ActorName, ActorType, ComponentHash, ComponentName, KvPage, KvQuery, Millis, Revision,
 };
 
+use self::actor_data::ActorData;
 use crate::record::{
-    ActorRecord, ActorRow, Commit, ConnChange, ConnRecord, Created, ListQuery, NewActor,
-    NewRevision, Opened, Page, PutRevision, RevisionId, RevisionRecord,
+    ActorRecord, ActorRow, Alarm, Commit, Created, Kept, ListQuery, NewActor, NewRevision, Opened,
+    Page, PutRevision, RevisionId, RevisionRecord,
 };
-use crate::{Actors, Components, Directory, Error, Result};
+use crate::{Actors, Alarms, Components, Directory, Error, Result};
 
 /// Everything in one table behind one lock.
 #[derive(Debug, Default)]
@@ -27,20 +30,10 @@ struct Data {
     rows_made: i64,
     actors: BTreeMap<ActorId, ActorRecord>,
     by_name: HashMap<ActorName, ActorId>,
-    kept: HashMap<ActorRow, Kept>,
+    kept: HashMap<ActorRow, ActorData>,
     revisions: Vec<RevisionRecord>,
     bytes: HashMap<ComponentHash, Bytes>,
     owners: HashMap<ActorType, ComponentName>,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    generation: Generation,
-    head: Head,
-    state: Option<Bytes>,
-    revision: Option<RevisionId>,
-    input: Option<Bytes>,
-    conns: BTreeMap<ConnId, ConnRecord>,
 }
 
 impl Memory {
@@ -99,13 +92,7 @@ impl Directory for Memory {
         };
         data.by_name.insert(actor.name.clone(), id);
         data.actors.insert(id, actor.clone());
-        data.kept.insert(
-            row,
-            Kept {
-                input,
-                ..Kept::default()
-            },
-        );
+        data.kept.insert(row, ActorData::new(input));
         Ok(Created {
             actor,
             is_new: true,
@@ -143,37 +130,29 @@ impl Directory for Memory {
 impl Actors for Memory {
     async fn open(&self, actor: ActorRow) -> Result<Opened> {
         let mut data = self.data();
-        let kept = data.kept.get_mut(&actor).ok_or(Error::Gone)?;
-        kept.generation.0 += 1;
-        Ok(Opened {
-            generation: kept.generation,
-            head: kept.head,
-            state: kept.state.clone(),
-            revision: kept.revision,
-            input: kept.input.clone(),
-            conns: kept.conns.values().cloned().collect(),
-        })
+        Ok(data.kept.get_mut(&actor).ok_or(Error::Gone)?.open())
     }
 
-    async fn commit(&self, commit: Commit) -> Result<()> {
+    async fn commit(&self, commit: Commit) -> Result<Kept> {
         let mut data = self.data();
-        let kept = data.kept.get_mut(&commit.actor).ok_or(Error::Fenced)?;
-        if (kept.generation, kept.head) != (commit.generation, commit.head) {
-            return Err(Error::Fenced);
-        }
-        kept.head.0 += 1;
-        kept.input = None;
-        if let Some(state) = commit.state {
-            kept.state = Some(state);
-            kept.revision = Some(commit.revision);
-        }
-        for change in commit.conns {
-            match change {
-                ConnChange::Put(record) => kept.conns.insert(record.opening.id, record),
-                ConnChange::Remove(id) => kept.conns.remove(&id),
-            };
-        }
-        Ok(())
+        let kept = data.kept.get_mut(&commit.actor);
+        kept.ok_or(Error::Fenced)?.commit(commit)
+    }
+
+    async fn kv_get(&self, actor: ActorRow, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>> {
+        let data = self.data();
+        let kept = data.kept.get(&actor);
+        let value = |key| kept.and_then(|kept| kept.value(key));
+        Ok(keys.iter().map(value).collect())
+    }
+
+    async fn kv_list(&self, actor: ActorRow, query: KvQuery, bytes_max: usize) -> Result<KvPage> {
+        let data = self.data();
+        let page = data
+            .kept
+            .get(&actor)
+            .map(|kept| kept.list(&query, bytes_max));
+        Ok(page.unwrap_or_default())
     }
 
     async fn destroy(&self, actor: ActorRow) -> Result<bool> {
@@ -187,6 +166,34 @@ impl Actors for Memory {
         } = &mut *data;
         by_name.retain(|_, id| actors.contains_key(id));
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl Alarms for Memory {
+    async fn due_alarms(
+        &self,
+        now: Millis,
+        after: Option<(Millis, ActorRow)>,
+        count_max: usize,
+    ) -> Result<Vec<Alarm>> {
+        let data = self.data();
+        let alarm = |actor: &ActorRecord| {
+            let at = data.kept.get(&actor.row)?.alarm()?;
+            let actor = actor.clone();
+            Some(Alarm { at, actor })
+        };
+        let mut due: Vec<Alarm> = data.actors.values().filter_map(alarm).collect();
+        due.retain(|a| a.at <= now && after.is_none_or(|after| (a.at, a.actor.row) > after));
+        due.sort_by_key(|alarm| (alarm.at, alarm.actor.row));
+        due.truncate(count_max);
+        Ok(due)
+    }
+
+    async fn next_alarm(&self, after: Millis) -> Result<Option<Millis>> {
+        let data = self.data();
+        let alarms = data.kept.values().filter_map(ActorData::alarm);
+        Ok(alarms.filter(|at| *at > after).min())
     }
 }
 

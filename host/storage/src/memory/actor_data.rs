@@ -1,0 +1,181 @@
+//! What one actor has.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use greenroom_model::{
+    ConnId, Generation, Head, KvPage, KvQuery, MessageId, Millis, QueueMessage, Scheduled,
+    ScheduledRun,
+};
+
+use crate::record::{
+    Commit, ConnChange, ConnRecord, DataChanges, Kept, MessageChange, Opened, RevisionId,
+    ScheduleChange,
+};
+use crate::{Error, Result};
+
+#[derive(Debug)]
+pub(super) struct ActorData {
+    generation: Generation,
+    head: Head,
+    state: Option<Bytes>,
+    revision: Option<RevisionId>,
+    input: Option<Bytes>,
+    conns: BTreeMap<ConnId, ConnRecord>,
+    pairs: BTreeMap<Bytes, Bytes>,
+    messages: BTreeMap<MessageId, QueueMessage>,
+    next_message: MessageId,
+    schedule: BTreeMap<String, Scheduled>,
+    runs: BTreeMap<u64, ScheduledRun>,
+    alarm: Option<Millis>,
+}
+
+impl ActorData {
+    pub(super) fn new(input: Option<Bytes>) -> Self {
+        Self {
+            generation: Generation::default(),
+            head: Head::default(),
+            state: None,
+            revision: None,
+            input,
+            conns: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            next_message: MessageId(1),
+            schedule: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            alarm: None,
+        }
+    }
+
+    pub(super) fn open(&mut self) -> Opened {
+        self.generation.0 += 1;
+        Opened {
+            generation: self.generation,
+            head: self.head,
+            state: self.state.clone(),
+            revision: self.revision,
+            input: self.input.clone(),
+            conns: self.conns.values().cloned().collect(),
+            kv_bytes: self.kv_bytes(),
+            messages: self.messages.values().cloned().collect(),
+            next_message: self.next_message,
+            schedule: self.schedule.values().cloned().collect(),
+            runs: self.runs.values().cloned().collect(),
+            alarm: self.alarm,
+        }
+    }
+
+    pub(super) fn commit(&mut self, commit: Commit) -> Result<Kept> {
+        if (self.generation, self.head) != (commit.generation, commit.head) {
+            return Err(Error::Fenced);
+        }
+        self.head.0 += 1;
+        self.input = None;
+        if let Some(state) = commit.state {
+            self.state = Some(state);
+            self.revision = Some(commit.revision);
+        }
+        for change in commit.conns {
+            match change {
+                ConnChange::Put(record) => self.conns.insert(record.opening.id, record),
+                ConnChange::Remove(id) => self.conns.remove(&id),
+            };
+        }
+        let before = self.kv_bytes();
+        self.change(commit.data);
+        let after = self.kv_bytes();
+        let kv_bytes = (after != before).then_some(after);
+        Ok(Kept { kv_bytes })
+    }
+
+    pub(super) fn value(&self, key: &Bytes) -> Option<Bytes> {
+        self.pairs.get(key).cloned()
+    }
+
+    pub(super) fn list(&self, query: &KvQuery, bytes_max: usize) -> KvPage {
+        let inside = self.pairs.iter().filter(|(key, _)| query.span.has(key));
+        let mut pairs: Vec<_> = inside.map(|(k, v)| (k.clone(), v.clone())).collect();
+        if query.reverse {
+            pairs.reverse();
+        }
+        let mut bytes = 0;
+        let fit = pairs.iter().take_while(|(key, value)| {
+            bytes += key.len() + value.len();
+            bytes <= bytes_max
+        });
+        let count = fit.count().max(1).min(query.count_max);
+        let has_more = pairs.len() > count;
+        pairs.truncate(count);
+        KvPage { pairs, has_more }
+    }
+
+    pub(super) fn alarm(&self) -> Option<Millis> {
+        self.alarm
+    }
+
+    fn kv_bytes(&self) -> u64 {
+        let bytes = self.pairs.iter();
+        bytes
+            .map(|(key, value)| (key.len() + value.len()) as u64)
+            .sum()
+    }
+
+    fn change(&mut self, changes: DataChanges) {
+        let DataChanges {
+            spans,
+            pairs,
+            messages,
+            schedule,
+            alarm,
+        } = changes;
+        for span in spans {
+            self.pairs.retain(|key, _| !span.has(key));
+        }
+        for (key, value) in pairs {
+            match value {
+                Some(value) => self.pairs.insert(key, value),
+                None => self.pairs.remove(&key),
+            };
+        }
+        for change in messages {
+            self.change_message(change);
+        }
+        for change in schedule {
+            match change {
+                ScheduleChange::Put(entry) => _ = self.schedule.insert(entry.id.clone(), entry),
+                ScheduleChange::Remove(id) => _ = self.schedule.remove(&id),
+                ScheduleChange::Ran { run, keep_from } => {
+                    self.runs.insert(run.number, run);
+                    self.runs.retain(|number, _| *number >= keep_from);
+                }
+            }
+        }
+        if let Some(alarm) = alarm {
+            self.alarm = alarm;
+        }
+    }
+
+    fn change_message(&mut self, change: MessageChange) {
+        match change {
+            MessageChange::Insert(message) => {
+                let next = MessageId(message.id.0.saturating_add(1));
+                self.next_message = self.next_message.max(next);
+                self.messages.insert(message.id, message);
+            }
+            MessageChange::Update {
+                id,
+                attempts,
+                not_before,
+                died_at,
+            } => {
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.attempts = attempts;
+                    message.not_before = not_before;
+                    message.died_at = died_at;
+                }
+            }
+            MessageChange::Remove(id) => _ = self.messages.remove(&id),
+        }
+    }
+}

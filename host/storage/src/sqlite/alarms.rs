@@ -1,0 +1,88 @@
+//! When actors must be awake, as rows: one for each actor that has to be at some time.
+//!
+//! Many may have to be at the same time, every day at noon perhaps. So that each batch begins where the one
+//! before ended, and does not run through all of them, the table is without a rowid: in an index where the row
+//! is the rowid, SQLite does not search for time and row together.
+
+use greenroom_model::Millis;
+use rusqlite::{Connection, OptionalExtension, params};
+use tracing::error;
+
+use super::reader::Due;
+use super::row::{ACTOR_COLUMNS, actor, is_damage};
+use crate::record::{ActorRow, Alarm};
+
+/// The alarm of one actor.
+pub(super) fn read(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Option<Millis>> {
+    let sql = "SELECT at_ms FROM alarms WHERE row = ?1";
+    connection
+        .prepare_cached(sql)?
+        .query_row([actor.0], |row| row.get(0).map(Millis))
+        .optional()
+}
+
+pub(super) fn change(
+    connection: &Connection,
+    actor: ActorRow,
+    alarm: Option<Millis>,
+) -> rusqlite::Result<()> {
+    match alarm {
+        Some(at) => {
+            let sql = "INSERT OR REPLACE INTO alarms (row, at_ms) VALUES (?1, ?2)";
+            connection.prepare_cached(sql)?.execute([actor.0, at.0])?;
+        }
+        None => remove(connection, actor)?,
+    }
+    Ok(())
+}
+
+pub(super) fn remove(connection: &Connection, actor: ActorRow) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM alarms WHERE row = ?1";
+    connection.prepare_cached(sql)?.execute([actor.0])?;
+    Ok(())
+}
+
+/// The alarms that are due, earliest first.
+///
+/// A row of `actors` that does not parse is skipped, and does not count: a batch that is short of `count_max`
+/// means that there are no more, so damaged rows must not make it short.
+pub(super) fn due(connection: &Connection, wanted: &Due) -> rusqlite::Result<Vec<Alarm>> {
+    // CROSS JOIN keeps SQLite from beginning with all actors there are.
+    let sql = format!(
+        "SELECT {ACTOR_COLUMNS}, at_ms FROM alarms CROSS JOIN actors USING (row)
+         WHERE at_ms <= ?1 AND (at_ms, alarms.row) > (?2, ?3) ORDER BY at_ms, alarms.row"
+    );
+    // Rows of actors are positive.
+    let (after, row) = wanted
+        .after
+        .map_or((i64::MIN, 0), |(at, row)| (at.0, row.0));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![wanted.now.0, after, row])?;
+    let mut due = Vec::new();
+    while due.len() < wanted.count_max {
+        let Some(row) = rows.next()? else {
+            break;
+        };
+        match actor(row) {
+            Ok(actor) => {
+                let at = Millis(row.get(6)?);
+                due.push(Alarm { at, actor });
+            }
+            Err(error) if is_damage(&error) => {
+                let row: i64 = row.get(0)?;
+                error!(row, %error, "an actor with an alarm does not parse; it is not woken");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(due)
+}
+
+/// The first alarm after `after`.
+pub(super) fn next(connection: &Connection, after: Millis) -> rusqlite::Result<Option<Millis>> {
+    let sql = "SELECT at_ms FROM alarms WHERE at_ms > ?1 ORDER BY at_ms LIMIT 1";
+    connection
+        .prepare_cached(sql)?
+        .query_row([after.0], |row| row.get(0).map(Millis))
+        .optional()
+}
