@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use greenroom_model::{
-    ActorError, ActorType, ActorTypeDescription, ActorTypeOptions, Limits, Outbound, Revision,
-    codes,
+    ActorError, ActorType, ActorTypeDescription, ActorTypeOptions, Clock, Head, Limits, Millis,
+    Outbound, Revision, codes,
 };
 use greenroom_runtime::{Arriving, Compiled, Crash, Engine, Identity, Instance, Setup};
-use greenroom_storage::{ActorRecord, Error as StorageError, Opened, RevisionId, Storage};
+use greenroom_storage::{ActorRecord, Commit, Error as StorageError, Opened, RevisionId, Storage};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
@@ -20,10 +20,12 @@ use crate::activation::{Activation, End};
 use crate::behalf::OnBehalf;
 use crate::conn::Sockets;
 use crate::conns::Conns;
+use crate::data::{self, Data};
 use crate::gate::Gate;
 use crate::handle::{Call, Handle, Shared, aborted};
 use crate::orders::Order;
 use crate::turns::Turns;
+use crate::waiters::Waiters;
 
 /// What actors of a type run on at present.
 pub struct ActiveType {
@@ -61,6 +63,10 @@ pub struct Parts {
     pub outbound: Arc<dyn Outbound>,
     /// The long connections of all actors.
     pub sockets: Arc<Sockets>,
+    /// Those who wait for messages of all actors to be completed.
+    pub waiters: Arc<Waiters>,
+    /// Wall time, for what is scheduled.
+    pub clock: Arc<dyn Clock>,
     /// The bounds.
     pub limits: Arc<Limits>,
 }
@@ -68,8 +74,10 @@ pub struct Parts {
 /// How an activation came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The actor sleeps; the next call wakes it.
-    Asleep,
+    /// The actor sleeps; the next call wakes it, or its alarm.
+    Asleep(Option<Millis>),
+    /// It broke down, or could not start. The next call wakes it; its alarm stands as it was kept.
+    Broken,
     /// The actor is no more, or there never was one.
     Gone,
 }
@@ -94,6 +102,7 @@ pub fn activate(actor: ActorRecord, parts: Parts) -> (Handle, impl Future<Output
         handle: handle.clone(),
         mailbox,
         left: VecDeque::new(),
+        alarm: None,
     };
     (handle, life.run())
 }
@@ -107,6 +116,8 @@ struct Life {
     mailbox: mpsc::Receiver<Call>,
     /// Calls that an upgraded instance has left to the next.
     left: VecDeque<Call>,
+    /// When the actor must next be awake.
+    alarm: Option<Millis>,
 }
 
 impl Life {
@@ -123,13 +134,16 @@ impl Life {
         let (actor_id, actor_type) = (self.actor.id, &self.actor.name.actor_type);
         debug!(%actor_id, %actor_type, ?end, "an activation ended");
         match end {
-            End::Failed(error) => self.refuse_waiting(&error),
-            End::Gone => return Ended::Gone,
-            End::Destroy => return self.destroy().await,
-            End::Sleep | End::Lost | End::Crashed(_) | End::Upgrade => {}
+            End::Failed(error) => {
+                self.refuse_waiting(&error);
+                Ended::Broken
+            }
+            End::Gone => Ended::Gone,
+            End::Destroy => self.destroy().await,
+            End::Sleep | End::Upgrade => Ended::Asleep(self.alarm),
+            End::Lost | End::Crashed(_) => Ended::Broken,
         }
         // Calls left in the mailbox are dropped with it, which tells their callers that they never began.
-        Ended::Asleep
     }
 
     fn refuse_waiting(&mut self, error: &ActorError) {
@@ -146,11 +160,12 @@ impl Life {
         match self.parts.storage.destroy(self.actor.row).await {
             Ok(_) => {
                 self.parts.sockets.close(self.actor.id);
+                self.parts.waiters.forget(self.actor.id);
                 Ended::Gone
             }
             Err(error) => {
                 error!(actor_id = %self.actor.id, %error, "an actor could not be removed");
-                Ended::Asleep
+                Ended::Broken
             }
         }
     }
@@ -166,7 +181,7 @@ impl Life {
             Ok(active) => active,
             Err(error) => return End::Failed(error),
         };
-        let opened = match self.parts.storage.open(self.actor.row).await {
+        let mut opened = match self.parts.storage.open(self.actor.row).await {
             Ok(opened) => opened,
             Err(StorageError::Gone) => return End::Gone,
             Err(error) => {
@@ -180,7 +195,11 @@ impl Life {
         let timeout =
             ActorTypeOptions::or_default(options.action_timeout_ms, limits.action_timeout);
         let start_by = Instant::now() + limits.start_timeout;
-        let turns = Arc::new(Turns::new(timeout, limits.turns_max / 2, start_by));
+        let wants_abandoned = options.cancel_abandoned;
+        self.handle.shared().want_abandoned(wants_abandoned);
+        let overdue_max = limits.turns_max / 2;
+        let turns = Arc::new(Turns::new(timeout, overdue_max, start_by, wants_abandoned));
+        let data = self.data(&active, &mut opened);
         let outbound = OnBehalf {
             id: self.actor.id,
             turns: turns.clone(),
@@ -189,11 +208,12 @@ impl Life {
         let setup = Setup {
             identity: self.identity.clone(),
             outbound: Arc::new(outbound),
+            data: data.clone(),
         };
         match Instance::new(&self.parts.engine, &active.compiled, setup).await {
             Ok((instance, arriving)) => {
-                self.drive(&active, opened, instance, arriving, &turns)
-                    .await
+                let parts = (instance, arriving);
+                self.drive(&active, opened, parts, &turns, &data).await
             }
             Err(crash) => {
                 warn!(actor_id = %self.actor.id, %crash, "an instance cannot be made");
@@ -202,13 +222,27 @@ impl Life {
         }
     }
 
+    fn data(&self, active: &Arc<ActiveType>, opened: &mut Opened) -> Arc<Data> {
+        let parts = &self.parts;
+        let setup = data::Setup {
+            actor: self.actor.row,
+            id: self.actor.id,
+            active: active.clone(),
+            storage: parts.storage.clone(),
+            clock: parts.clock.clone(),
+            waiters: parts.waiters.clone(),
+            limits: parts.limits.clone(),
+        };
+        Arc::new(Data::new(setup, opened))
+    }
+
     async fn drive(
         &mut self,
         active: &ActiveType,
         opened: Opened,
-        mut instance: Instance,
-        arriving: Arriving,
+        (mut instance, arriving): (Instance, Arriving),
         turns: &Turns,
+        data: &Arc<Data>,
     ) -> End {
         let limits = &self.parts.limits;
         let options = &active.description.options;
@@ -230,6 +264,8 @@ impl Life {
             mailbox: &mut self.mailbox,
             left: &mut self.left,
             sockets: &self.parts.sockets,
+            waiters: &self.parts.waiters,
+            data,
             barriers: arriving.barriers,
             barrier_sender: arriving.barrier_sender,
             effects: arriving.effects,
@@ -241,6 +277,7 @@ impl Life {
             generation: opened.generation,
             head: opened.head,
             commit: None,
+            is_fenced: false,
             is_started: false,
             is_stopped: false,
             is_touched: false,
@@ -275,6 +312,7 @@ impl Life {
         };
         drop(instance);
         activation.finish(&end).await;
+        self.alarm = data.alarm();
         end
     }
 }
@@ -307,9 +345,19 @@ impl Activation<'_> {
     async fn finish(&mut self, end: &End) {
         if let Some(commit) = self.commit.take() {
             match commit.await {
-                Ok(()) => self.gate.end_commit(),
-                Err(error) => warn!(actor_id = %self.identity.id, %error, "the last commit failed"),
+                Ok(kept) => {
+                    self.head.0 += 1;
+                    self.data.committed(kept);
+                    self.gate.end_commit();
+                }
+                Err(error) => {
+                    self.is_fenced = true;
+                    warn!(actor_id = %self.identity.id, %error, "the last commit failed");
+                }
             }
+        }
+        if matches!(end, End::Crashed(_) | End::Lost) {
+            self.note_crash().await;
         }
         let error = match end {
             End::Failed(error) | End::Crashed(error) => error.clone(),
@@ -317,6 +365,32 @@ impl Activation<'_> {
         };
         self.turns.refuse_all(&error);
         self.gate.refuse_all(&error);
+    }
+}
+
+impl Activation<'_> {
+    /// What the guest was doing when it broke down may be why. That it was tried is kept, so that it is not tried for
+    /// ever; nothing else of what was not committed is.
+    async fn note_crash(&mut self) {
+        let data = self.data.crashed();
+        if self.is_fenced || self.head == Head(0) || data.is_empty() {
+            return;
+        }
+        let commit = Commit {
+            actor: self.actor,
+            generation: self.generation,
+            head: self.head,
+            revision: self.active.revision_id,
+            state: None,
+            conns: Vec::new(),
+            data,
+        };
+        match self.storage.commit(commit).await {
+            Ok(kept) => self.data.committed(kept),
+            Err(error) => {
+                warn!(actor_id = %self.identity.id, %error, "what a crash came to was not kept");
+            }
+        }
     }
 }
 

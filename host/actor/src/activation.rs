@@ -10,28 +10,35 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use greenroom_model::{ActorError, ActorTypeOptions, ConnId, Generation, Head, Limits, codes};
-use greenroom_runtime::{Barrier, Failure, Guest, Identity, Saved, Snapshot};
-use greenroom_storage::{ActorRow, Commit, Error as StorageError, Storage};
+use greenroom_model::{ActorError, ActorTypeOptions, ConnId, Generation, Head, Limits};
+use greenroom_runtime::{Barrier, Failure, Guest, Identity};
+use greenroom_storage::{ActorRow, Error as StorageError, Kept, Storage};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::error;
 
-use crate::activate::{ActiveType, unavailable};
+use crate::activate::ActiveType;
 use crate::conn::{Conn, Sockets};
 use crate::conns::Conns;
+use crate::data::Data;
 use crate::entry::{Ended, Entry, Work, enter};
 use crate::gate::{Gate, Held};
-use crate::handle::{Call, Output, Shared, aborted};
+use crate::handle::{Call, Output, Shared};
 use crate::orders::Order;
+use crate::persist::{Committing, next_kept};
 use crate::turns::{TurnId, Turns};
+use crate::waiters::Waiters;
 
 /// With so much waiting for a commit, begin one even though more could be added to it.
 const WAITING_MAX: usize = 256;
+
+/// How often the state is looked at while the guest changes it by itself, without anybody having asked for anything.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why an instance ended.
 #[derive(Debug)]
@@ -62,6 +69,9 @@ pub(crate) struct Activation<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) sockets: &'a Sockets,
+    pub(crate) waiters: &'a Arc<Waiters>,
+    /// What the actor keeps besides its state.
+    pub(crate) data: &'a Arc<Data>,
     pub(crate) mailbox: &'a mut mpsc::Receiver<Call>,
     /// Calls that were taken out of the mailbox by an instance that did not begin them.
     pub(crate) left: &'a mut VecDeque<Call>,
@@ -79,7 +89,9 @@ pub(crate) struct Activation<'a> {
     pub(crate) gate: Gate,
     pub(crate) generation: Generation,
     pub(crate) head: Head,
-    pub(crate) commit: Option<BoxFuture<'static, Result<(), StorageError>>>,
+    pub(crate) commit: Option<Committing>,
+    /// A commit was refused: nothing more can be kept.
+    pub(crate) is_fenced: bool,
     /// Create or wake has returned.
     pub(crate) is_started: bool,
     /// The guest has been told that it stops, and has returned.
@@ -103,13 +115,19 @@ pub(crate) enum Event {
     /// A turn has returned from the guest.
     Ended(Ended),
     /// The commit under way is durable, or is not.
-    Committed(Result<(), StorageError>),
+    Committed(Result<Kept, StorageError>),
     /// A turn wants to be sure of its writes before it goes on.
     Waits(Barrier),
     /// A turn has sent something.
     Sent,
-    /// A client of a connection, or of a request, is gone.
+    /// A client of a connection, of a request, or of a call that can be abandoned, is gone.
     Gone,
+    /// Calls have become overdue, of a type that wants to know.
+    Overdue(Vec<TurnId>),
+    /// The guest has changed something of what it keeps besides its state, or begun or ended to do something by itself.
+    Changed,
+    /// Something that was scheduled, or delayed, is due.
+    Due,
     /// A client, or another actor, wants something done.
     Called(Call),
     /// There is nothing else to do at once: a good moment to commit.
@@ -129,19 +147,16 @@ impl Activation<'_> {
         state: Option<Bytes>,
         input: Option<Bytes>,
     ) -> End {
-        let start = if self.head == Head(0) {
-            Entry::Create(input)
-        } else {
-            Entry::Wake(state, self.conns.to_restored())
-        };
         let mut running = Running::new();
-        running.push(enter(guest, self.identity, start));
+        running.push(enter(guest, self.identity, self.start(state, input)));
         let options = &self.active.description.options;
         let sleep_after =
             ActorTypeOptions::or_default(options.sleep_after_ms, self.limits.sleep_after);
         let mut idle = std::pin::pin!(tokio::time::sleep(sleep_after));
+        let mut look = std::pin::pin!(tokio::time::sleep(LOOK_EVERY));
+        let mut was_idle = false;
         loop {
-            let is_idle = self.is_idle() && !options.no_sleep;
+            let is_idle = was_idle && !options.no_sleep;
             let has_room = self.is_started && running.len() < self.limits.turns_max;
             let must_settle = self.gate.waiting() >= WAITING_MAX && self.commit.is_none();
             let event = tokio::select! {
@@ -159,9 +174,22 @@ impl Activation<'_> {
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
                 () = self.effects.notified() => Event::Sent,
                 () = self.shared.is_gone.notified(), if self.is_started => Event::Gone,
+                turns = self.turns.overdue(), if options.cancel_abandoned => Event::Overdue(turns),
+                () = self.data.changed.notified() => Event::Changed,
+                () = self.data.due(), if has_room => Event::Due,
                 Some(call) = next_call(self.left, self.mailbox), if has_room => Event::Called(call),
                 () = std::future::ready(()), if self.can_settle() => Event::Settle,
-                () = &mut idle, if is_idle => Event::Stop(Order::Sleep),
+                () = &mut look, if self.data.is_working() => {
+                    look.as_mut().reset(Instant::now() + LOOK_EVERY);
+                    self.is_touched = true;
+                    Event::Changed
+                }
+                // Unless the run loop has gone on to something else by itself.
+                () = &mut idle, if is_idle => if self.is_idle() {
+                    Event::Stop(Order::Sleep)
+                } else {
+                    Event::Changed
+                },
             };
             match event {
                 Event::Called(call) => {
@@ -170,24 +198,35 @@ impl Activation<'_> {
                         running.push(enter(guest, self.identity, entry));
                     }
                 }
-                Event::Stop(order) => {
-                    return self.stop(guest, running, order).await;
-                }
+                Event::Stop(order) => return self.stop(guest, running, order).await,
                 other => match self.handle(guest, other).await {
                     ControlFlow::Break(end) => return end,
                     ControlFlow::Continue(entries) => {
-                        running.extend(
-                            entries
-                                .into_iter()
-                                .map(|entry| enter(guest, self.identity, entry)),
-                        );
+                        let entries = entries.into_iter();
+                        running.extend(entries.map(|entry| enter(guest, self.identity, entry)));
                     }
                 },
             }
-            if self.is_idle() {
-                self.shared.set_idle();
-                idle.as_mut().reset(Instant::now() + sleep_after);
+            match (was_idle, self.is_idle()) {
+                (false, true) => {
+                    self.shared.set_idle();
+                    idle.as_mut().reset(Instant::now() + sleep_after);
+                    was_idle = true;
+                }
+                (true, false) => {
+                    self.shared.set_busy();
+                    was_idle = false;
+                }
+                _ => {}
             }
+        }
+    }
+
+    fn start(&self, state: Option<Bytes>, input: Option<Bytes>) -> Entry {
+        if self.head == Head(0) {
+            Entry::Create(input)
+        } else {
+            Entry::Wake(state, self.conns.to_restored())
         }
     }
 
@@ -200,6 +239,7 @@ impl Activation<'_> {
             && !self.turns.has_callers()
             && self.requests.is_empty()
             && !self.conns.keep_awake()
+            && !self.data.keeps_awake()
     }
 
     pub(crate) fn can_settle(&self) -> bool {
@@ -216,6 +256,7 @@ impl Activation<'_> {
         if let Some(end) = self.take_effects(guest) {
             return ControlFlow::Break(end);
         }
+        self.take_completed();
         let end = match event {
             Event::Ended((_, Err(crash))) => Some(self.crashed(&crash)),
             Event::Ended((work, Ok(output))) => return self.ended(work, output),
@@ -226,6 +267,14 @@ impl Activation<'_> {
                 None
             }
             Event::Gone => return ControlFlow::Continue(self.take_gone()),
+            Event::Overdue(turns) => {
+                return ControlFlow::Continue(turns.into_iter().map(Entry::Cancel).collect());
+            }
+            Event::Due => return ControlFlow::Continue(self.begin_due()),
+            Event::Changed => {
+                self.is_touched |= self.data.is_changed();
+                None
+            }
             Event::Settle => self.settle(guest).await,
             Event::Sent | Event::Called(_) | Event::Stop(_) | Event::GraceOver => None,
         };
@@ -241,15 +290,13 @@ impl Activation<'_> {
         let next = match (work, output) {
             (Work::Start, Ok(_)) => {
                 self.is_started = true;
+                self.shared.set_started();
                 self.turns.end_by(None);
                 // Clients that went while the actor was not there.
-                let orphans = self.conns.orphans();
-                return ControlFlow::Continue(
-                    orphans
-                        .into_iter()
-                        .filter_map(|id| self.leave(id))
-                        .collect(),
-                );
+                let orphans = self.conns.orphans().into_iter();
+                let leaving: Vec<Entry> = orphans.filter_map(|id| self.leave(id)).collect();
+                let run = self.begin_run();
+                return ControlFlow::Continue(leaving.into_iter().chain(run).collect());
             }
             (Work::Start, Err(failure)) => {
                 return ControlFlow::Break(End::Failed(self.public(failure)));
@@ -284,6 +331,20 @@ impl Activation<'_> {
                 self.conns.remove(id);
                 None
             }
+            (Work::Send(turn, short, message), output) => self.sent(turn, short, message, output),
+            (Work::Scheduled(turn, entry), output) => {
+                self.ran(turn, &entry, output);
+                None
+            }
+            (Work::Run, output) => {
+                self.data.set_running(false);
+                if let Err(failure) = output {
+                    // Told to the log only: the actor goes on without it.
+                    self.public(failure);
+                }
+                None
+            }
+            (Work::Told, _) => None,
             (Work::Stop, output) => {
                 self.is_stopped = true;
                 if let Err(failure) = output {
@@ -317,78 +378,6 @@ impl Activation<'_> {
             }
         }
     }
-
-    /// Looks at the state. What changed is committed, and what waits is covered by that; if nothing changed,
-    /// what waits leaves.
-    async fn settle(&mut self, guest: &Guest<'_>) -> Option<End> {
-        self.is_touched = false;
-        if !self.is_started && self.head == Head(0) {
-            // The actor is not created before its create has returned: there is nothing to keep yet, and a
-            // create that waits for it would wait for itself.
-            self.gate.open();
-            return None;
-        }
-        let Saved { state, conns } = match guest.snapshot().await {
-            Err(crash) => return Some(self.crashed(&crash)),
-            Ok(saved) => saved,
-        };
-        let state = match state {
-            Snapshot::Changed(state) => Some(state),
-            Snapshot::Unchanged => None,
-        };
-        let largest = conns.iter().map(|(_, state)| state.len()).max();
-        let bytes = state
-            .as_ref()
-            .map_or(0, Bytes::len)
-            .max(largest.unwrap_or(0));
-        if bytes > self.limits.state_bytes_max {
-            return Some(End::Crashed(too_large(bytes, self.limits.state_bytes_max)));
-        }
-        for (id, state) in &conns {
-            if let Some(opening) = self.opening.get_mut(id) {
-                opening.state = Some(state.clone());
-            }
-        }
-        self.conns.set_states(conns);
-        let conns = self.conns.take_changes();
-        // An actor exists from its first commit on, whether or not it has a state.
-        if state.is_none() && conns.is_empty() && self.head != Head(0) {
-            self.gate.open();
-            return None;
-        }
-        let commit = Commit {
-            actor: self.actor,
-            generation: self.generation,
-            head: self.head,
-            revision: self.active.revision_id,
-            state,
-            conns,
-        };
-        let storage = self.storage.clone();
-        self.gate.begin_commit();
-        self.commit = Some(Box::pin(async move { storage.commit(commit).await }));
-        None
-    }
-
-    fn committed(&mut self, kept: Result<(), StorageError>) -> Option<End> {
-        match kept {
-            Ok(()) => {
-                self.head.0 += 1;
-                self.gate.end_commit();
-                None
-            }
-            Err(error) => {
-                let actor_id = self.identity.id;
-                warn!(%actor_id, %error, "a commit failed; the actor goes back to what was kept");
-                let told = match error {
-                    StorageError::Fenced | StorageError::Gone => aborted(),
-                    _ => unavailable(),
-                };
-                self.gate.refuse_all(&told);
-                Some(End::Lost)
-            }
-        }
-    }
 }
 
 /// The next call that waits: those that an earlier instance has left come first. Cancel-safe.
@@ -397,25 +386,4 @@ async fn next_call(left: &mut VecDeque<Call>, mailbox: &mut mpsc::Receiver<Call>
         Some(call) => Some(call),
         None => mailbox.recv().await,
     }
-}
-
-/// The end of the commit under way; never, if there is none. Cancel-safe.
-pub(crate) async fn next_kept(
-    commit: &mut Option<BoxFuture<'static, Result<(), StorageError>>>,
-) -> Result<(), StorageError> {
-    match commit {
-        Some(under_way) => {
-            let kept = under_way.await;
-            *commit = None;
-            kept
-        }
-        None => std::future::pending().await,
-    }
-}
-
-fn too_large(bytes: usize, most: usize) -> ActorError {
-    let text = format!(
-        "the actor's state has {bytes} bytes; at most {most} are allowed, so this change was not kept"
-    );
-    ActorError::new(codes::STATE_TOO_LARGE, text)
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use greenroom_model::{ActorError, ActorSpecifier, ConnKind, codes};
+use greenroom_model::{ActorError, ActorSpecifier, ConnKind, Lineage, codes};
 
 use crate::activation::{Activation, BeingOpened};
 use crate::conn::Conn;
-use crate::entry::{By, Entry};
+use crate::entry::{By, Entry, Sending};
 use crate::gate::Held;
 use crate::handle::{Begun, Call, Caller, Output, Reply, What, refuse};
+use crate::turns::TurnId;
 
 /// The longest name of an event that is subscribed to, in bytes.
 const EVENT_NAME_BYTES_MAX: usize = 256;
@@ -16,36 +17,19 @@ const EVENT_NAME_BYTES_MAX: usize = 256;
 impl Activation<'_> {
     /// Lets a call into the guest, if it can be carried out.
     pub(crate) fn begin(&mut self, call: Call) -> Option<Entry> {
-        let (what, reply, lineage) = call.take();
+        let (what, reply, lineage, number) = call.take();
         match what {
             What::Action { from, action, args } => {
-                let (by, begun) = match from {
-                    Caller::Conn(conn, number) => {
-                        accept(reply);
-                        let begun = Begun::conn(conn.clone(), number, self.specifier());
-                        let refused = conn.take_refusal().or_else(|| self.is_unknown(&conn));
-                        if let Some(error) = refused {
-                            begun.answer(Err(error));
-                            return None;
-                        }
-                        (By::Conn(conn.id()), begun)
-                    }
-                    Caller::Short(short) => {
-                        let is_told = self.active.description.handlers.connections;
-                        let by = if is_told {
-                            By::Short(short.open())
-                        } else {
-                            By::Nobody
-                        };
-                        (by, Begun::reply(reply))
-                    }
-                };
+                let (by, begun) = self.called_by(from, reply)?;
                 let actions = &self.active.description.actions;
                 if actions.iter().all(|known| known.name != action) {
                     begun.answer(Err(self.no_action(&action)));
                     return None;
                 }
-                let turn = self.turns.begin(begun, lineage);
+                if begun.has_gone() && self.active.description.options.cancel_abandoned {
+                    return None;
+                }
+                let turn = self.turns.begin(number, begun, lineage);
                 Some(Entry::Call {
                     turn,
                     by,
@@ -62,21 +46,36 @@ impl Activation<'_> {
             What::Message(conn, message) => {
                 accept(reply);
                 // To a connection that is on its way out nothing more can be said.
-                self.conns.get(conn.id())?;
-                let timeout = self.limits.request_timeout;
-                let turn = self.turns.begin_within(timeout, Begun::nobody(), lineage);
+                self.conns
+                    .get(conn.id())
+                    .filter(|conn| !conn.is_closing())?;
+                let turn = self.begin_raw(Begun::nobody(), lineage);
                 let index = conn.next_message();
                 Some(Entry::Message(turn, conn, message, index))
+            }
+            What::Send {
+                from,
+                queue,
+                body,
+                is_waited_for,
+            } => {
+                let message = Sending {
+                    queue,
+                    body,
+                    is_waited_for,
+                };
+                self.begin_send(from, message, reply)
+            }
+            What::Inspect(what) => {
+                self.inspect(what, reply);
+                None
             }
             What::Request(opening, request) => {
                 if !self.active.description.handlers.request {
                     _ = reply.send(Ok(Output::Response(None)));
                     return None;
                 }
-                let timeout = self.limits.request_timeout;
-                let turn = self
-                    .turns
-                    .begin_within(timeout, Begun::reply(reply), lineage);
+                let turn = self.begin_raw(Begun::reply(reply), lineage);
                 let is_told = self.active.description.handlers.connections;
                 Some(Entry::Request {
                     turn,
@@ -84,6 +83,36 @@ impl Activation<'_> {
                     is_told,
                     request,
                 })
+            }
+        }
+    }
+
+    fn begin_raw(&self, begun: Begun, lineage: Lineage) -> TurnId {
+        let timeout = self.limits.request_timeout;
+        self.turns.begin_within(timeout, begun, lineage)
+    }
+
+    /// By what an action is called, and whom to answer; nothing, if that is a connection that cannot call any more.
+    fn called_by(&self, from: Caller, reply: Reply) -> Option<(By, Begun)> {
+        match from {
+            Caller::Conn(conn, number) => {
+                accept(reply);
+                let begun = Begun::conn(conn.clone(), number, self.specifier());
+                let refused = conn.take_refusal().or_else(|| self.is_unknown(&conn));
+                if let Some(error) = refused {
+                    begun.answer(Err(error));
+                    return None;
+                }
+                Some((By::Conn(conn.id()), begun))
+            }
+            Caller::Short(short) => {
+                let is_told = self.active.description.handlers.connections;
+                let by = if is_told {
+                    By::Short(short.open())
+                } else {
+                    By::Nobody
+                };
+                Some((by, Begun::reply(reply)))
             }
         }
     }

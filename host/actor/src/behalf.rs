@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorError, ActorId, ActorName, Lineage, Namespace, Outbound, Target};
+use greenroom_model::{
+    ActorError, ActorId, ActorName, Completion, Lineage, Namespace, Outbound, Target, Wait,
+};
 
 use crate::turns::Turns;
 
@@ -28,6 +30,21 @@ impl Outbound for OnBehalf {
         let lineage = self.turns.lineage(self.id);
         self.outbound
             .call(from, lineage, target, action, args)
+            .await
+    }
+
+    async fn send(
+        &self,
+        from: &Namespace,
+        _: Lineage,
+        target: Target,
+        queue: String,
+        body: Bytes,
+        wait: Wait,
+    ) -> Result<Completion, ActorError> {
+        let lineage = self.turns.lineage(self.id);
+        self.outbound
+            .send(from, lineage, target, queue, body, wait)
             .await
     }
 

@@ -13,8 +13,12 @@ use greenroom_model::{
 
 /// So that connections of different actors seldom wait for the same lock.
 const SHARDS: usize = 32;
-/// What may be sent to a connection before it is let in.
+/// What may be sent to a connection before it is let in: so many events and messages,
 const EARLY_MAX: usize = 1_024;
+/// and so many bytes. The largest raw message fits.
+const EARLY_BYTES_MAX: usize = 8 << 20;
+/// How a connection is closed to which more was sent.
+const TOO_MUCH: (u16, &str) = (1011, "message.too_slow");
 
 /// A long connection.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ struct Inner {
     calls: usize,
     /// It is to be closed once they are.
     closing: Option<(u16, String)>,
+    /// The end was sent to it. Its client may not have heard yet, and what it goes on to say counts no more.
+    is_closed: bool,
     /// Its actor has ended it: the next activation has nothing to do with it.
     is_ended: bool,
     /// What its next call is told instead of being carried out.
@@ -45,7 +51,7 @@ struct Inner {
 #[derive(Debug)]
 enum Phase {
     /// Not let in yet; what was sent to it waits here.
-    Early(Vec<Outgoing>),
+    Early(Early),
     Open,
     /// Its client is gone: the close code, and the reason.
     Gone(u16, String),
@@ -53,7 +59,33 @@ enum Phase {
 
 impl Default for Phase {
     fn default() -> Self {
-        Self::Early(Vec::new())
+        Self::Early(Early::default())
+    }
+}
+
+/// What waits until a connection is let in.
+#[derive(Debug, Default)]
+struct Early {
+    outgoing: Vec<Outgoing>,
+    bytes: usize,
+    /// More was sent than may wait; nothing more is taken.
+    is_overrun: bool,
+}
+
+impl Early {
+    fn push(&mut self, outgoing: Outgoing) {
+        if self.is_overrun {
+            return;
+        }
+        self.bytes += outgoing.len();
+        if self.bytes > EARLY_BYTES_MAX || self.outgoing.len() >= EARLY_MAX {
+            *self = Self {
+                is_overrun: true,
+                ..Self::default()
+            };
+        } else {
+            self.outgoing.push(outgoing);
+        }
     }
 }
 
@@ -90,16 +122,24 @@ impl Conn {
         inner.phase = Phase::Open;
         self.sink.send(Outgoing::Opened(self.actor));
         early
+            .outgoing
             .into_iter()
             .for_each(|outgoing| self.sink.send(outgoing));
+        if early.is_overrun {
+            // Not before: a client that is closed before it was let in may never come back.
+            let (code, reason) = TOO_MUCH;
+            inner.is_closed = true;
+            self.sink.send(Outgoing::Close(code, reason.to_owned()));
+        }
     }
 
     /// Sends something, in order with everything else.
     pub(crate) fn send(&self, outgoing: Outgoing) {
         let mut inner = self.lock();
+        inner.is_closed |= matches!(outgoing, Outgoing::Close(..));
         match &mut inner.phase {
-            Phase::Early(early) if early.len() < EARLY_MAX => early.push(outgoing),
-            Phase::Early(_) | Phase::Gone(..) => {}
+            Phase::Early(early) => early.push(outgoing),
+            Phase::Gone(..) => {}
             Phase::Open => self.sink.send(outgoing),
         }
     }
@@ -171,9 +211,10 @@ impl Conn {
         self.lock().is_ended = true;
     }
 
-    /// Whether it is to be closed as soon as its calls are answered.
+    /// Whether it is closed, or is to be as soon as its calls are answered.
     pub(crate) fn is_closing(&self) -> bool {
-        self.lock().closing.is_some()
+        let inner = self.lock();
+        inner.is_closed || inner.closing.is_some()
     }
 
     /// Subscribes, or does the opposite. `false` if it has as many subscriptions as it may.
@@ -264,5 +305,82 @@ impl Sockets {
         let shard = &self.shards[actor.as_u128() as usize % SHARDS];
         // A table is never left half changed.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greenroom_model::{ActorKey, Generation, Message};
+
+    use super::*;
+
+    /// Keeps what is sent, as words.
+    #[derive(Debug, Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<String>>>);
+
+    impl ConnSink for Heard {
+        fn send(&self, outgoing: Outgoing) {
+            let word = match outgoing {
+                Outgoing::Opened(_) => "opened".to_owned(),
+                Outgoing::Message(message) => message.len().to_string(),
+                Outgoing::Close(code, reason) => format!("{code} {reason}"),
+                other => format!("{other:?}"),
+            };
+            self.0.lock().unwrap().push(word);
+        }
+    }
+
+    fn early() -> (Arc<Conn>, Heard) {
+        let heard = Heard::default();
+        let opening = Opening::plain(ConnKind::Websocket);
+        let sink = Box::new(heard.clone());
+        (Conn::new(ActorId::from_u128(1), opening, sink), heard)
+    }
+
+    fn message(bytes: usize) -> Outgoing {
+        Outgoing::Message(Message::Binary(vec![0; bytes].into()))
+    }
+
+    #[test]
+    fn what_is_sent_early_comes_after_the_opening() {
+        let (conn, heard) = early();
+        conn.send(message(1));
+        conn.send(message(EARLY_BYTES_MAX - 1));
+        conn.close(1000, "bye".to_owned());
+        conn.open();
+        let whole = (EARLY_BYTES_MAX - 1).to_string();
+        let heard = heard.0.lock().unwrap();
+        assert_eq!(*heard, ["opened", "1", whole.as_str(), "1000 bye"]);
+    }
+
+    #[test]
+    fn who_is_sent_too_much_early_is_let_in_and_closed() {
+        for sizes in [vec![1, EARLY_BYTES_MAX], vec![1; EARLY_MAX + 1]] {
+            let (conn, heard) = early();
+            for bytes in sizes {
+                conn.send(message(bytes));
+            }
+            conn.send(message(1));
+            conn.open();
+            let heard = heard.0.lock().unwrap();
+            assert_eq!(*heard, ["opened", "1011 message.too_slow"]);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_stays_closing() {
+        let (conn, _heard) = early();
+        conn.open();
+        assert!(!conn.is_closing());
+        conn.begin_call();
+        conn.close(1000, "bye".to_owned());
+        assert!(conn.is_closing(), "its call is under way");
+        let actor = ActorSpecifier {
+            id: conn.actor,
+            key: ActorKey::new(&["k"]).unwrap(),
+            generation: Generation(1),
+        };
+        conn.answer(0, Ok(Bytes::from_static(&[0xf6])), actor);
+        assert!(conn.is_closing(), "its client may not have heard of it");
     }
 }

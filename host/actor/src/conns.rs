@@ -14,6 +14,8 @@ use crate::conn::Conn;
 #[derive(Debug, Default)]
 pub(crate) struct Conns {
     live: BTreeMap<ConnId, Live>,
+    /// How many bytes all their openings have.
+    opening_bytes: usize,
     /// Whether they are saved.
     is_saved: bool,
     changed: BTreeSet<ConnId>,
@@ -68,6 +70,8 @@ impl Conns {
             });
             live.conn = Some(conn);
         }
+        let openings = conns.live.values().map(|live| live.opening.bytes());
+        conns.opening_bytes = openings.sum();
         conns
     }
 
@@ -100,8 +104,8 @@ impl Conns {
     }
 
     /// How many bytes all their openings have.
-    pub(crate) fn opening_bytes(&self) -> usize {
-        self.live.values().map(|live| live.opening.bytes()).sum()
+    pub(crate) const fn opening_bytes(&self) -> usize {
+        self.opening_bytes
     }
 
     pub(crate) fn insert(&mut self, conn: Arc<Conn>, state: Option<Bytes>) {
@@ -113,6 +117,8 @@ impl Conns {
             is_leaving: false,
             is_stored: false,
         };
+        self.opening_bytes += live.opening.bytes();
+        // Ids are unique: nobody is replaced.
         self.live.insert(id, live);
         self.changed.insert(id);
     }
@@ -141,6 +147,7 @@ impl Conns {
     /// The guest has been told that it is gone.
     pub(crate) fn remove(&mut self, id: ConnId) {
         if let Some(live) = self.live.remove(&id) {
+            self.opening_bytes -= live.opening.bytes();
             self.changed.remove(&id);
             if live.is_stored {
                 self.removed.push(id);

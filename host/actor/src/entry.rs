@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use greenroom_model::{ConnId, Message, Opening};
+use greenroom_model::{ConnId, Message, Opening, Scheduled};
 use greenroom_runtime::{Crash, Failure, Guest, HttpRequest, Identity, Restored, StopReason};
 
 use crate::conn::Conn;
@@ -40,7 +40,31 @@ pub(crate) enum Entry {
     Message(TurnId, Arc<Conn>, Message, u32),
     /// A connection is over; if it was a raw WebSocket, with how it was closed.
     Leave(TurnId, ConnId, Option<(u16, String)>),
+    /// A message for a queue, from somebody whom the guest is asked about.
+    Send {
+        turn: TurnId,
+        opening: Arc<Opening>,
+        /// The guest is asked whether this one may send.
+        is_guarded: bool,
+        message: Box<Sending>,
+    },
+    /// A scheduled action.
+    Scheduled(TurnId, Box<Scheduled>),
+    /// The run loop.
+    Run,
+    /// Nobody waits for a call any more.
+    Cancel(TurnId),
+    /// The activation begins to stop.
+    Abort(StopReason),
     Stop(StopReason),
+}
+
+/// A message that is about to be put into its queue.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    pub(crate) queue: String,
+    pub(crate) body: Bytes,
+    pub(crate) is_waited_for: bool,
 }
 
 /// By what an action is called.
@@ -66,6 +90,12 @@ pub(crate) enum Work {
     Subscribe(TurnId, Arc<Conn>, String, bool),
     Message(TurnId),
     Leave(TurnId, ConnId),
+    /// With the short connection that is over now, and the message if it may be sent.
+    Send(TurnId, Option<ConnId>, Option<Box<Sending>>),
+    Scheduled(TurnId, Box<Scheduled>),
+    Run,
+    /// The guest was told something, to which there is no answer.
+    Told,
     Stop,
 }
 
@@ -124,6 +154,27 @@ async fn enter_other(guest: &Guest<'_>, identity: &Identity, entry: Entry) -> En
             (Work::Subscribe(turn, conn, event, is_allowed), output)
         }
         Entry::Leave(turn, id, closed) => (Work::Leave(turn, id), leave(guest, id, closed).await),
+        Entry::Send {
+            turn,
+            opening,
+            is_guarded,
+            message,
+        } => send(guest, turn, opening, is_guarded, message).await,
+        Entry::Scheduled(turn, entry) => {
+            let (action, args) = (entry.action.clone(), entry.args.clone());
+            let output = guest.call(call_id(turn), None, action, args).await;
+            let output = output.map(|output| output.map(Output::Value));
+            (Work::Scheduled(turn, entry), output)
+        }
+        Entry::Run => (Work::Run, done(guest.run().await)),
+        Entry::Cancel(turn) => {
+            let told = guest.cancel(call_id(turn)).await;
+            (Work::Told, told.map(|()| Ok(Output::Done)))
+        }
+        Entry::Abort(reason) => {
+            let told = guest.abort(reason).await;
+            (Work::Told, told.map(|()| Ok(Output::Done)))
+        }
         Entry::Stop(reason) => (Work::Stop, done(guest.stop(reason).await)),
         Entry::Call { .. } | Entry::Request { .. } | Entry::Message(..) => {
             unreachable!("`enter` takes these itself")
@@ -141,9 +192,39 @@ async fn call(guest: &Guest<'_>, turn: TurnId, by: By, action: String, args: Byt
             refused => return (Work::Action(turn, None), done(refused)),
         },
     };
-    let output = guest.call(caller, action, args).await;
+    let output = guest.call(call_id(turn), caller, action, args).await;
     let output = output.map(|output| output.map(Output::Value));
     (Work::Action(turn, short), output)
+}
+
+/// What the guest knows a call by. Long before the numbers come again, the first is over.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it comes again, which is all right"
+)]
+const fn call_id(turn: TurnId) -> u32 {
+    turn as u32
+}
+
+async fn send(
+    guest: &Guest<'_>,
+    turn: TurnId,
+    opening: Arc<Opening>,
+    is_guarded: bool,
+    message: Box<Sending>,
+) -> Ended {
+    match guest.connect(&opening, false).await {
+        Ok(Ok(())) => {}
+        refused => return (Work::Send(turn, None, None), done(refused)),
+    }
+    let may = if is_guarded {
+        guest.may_publish(opening.id, message.queue.clone()).await
+    } else {
+        Ok(Ok(true))
+    };
+    let message = matches!(may, Ok(Ok(true))).then_some(message);
+    let output = may.map(|may| may.map(|_| Output::Done));
+    (Work::Send(turn, Some(opening.id), message), output)
 }
 
 async fn request_of(

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
-use greenroom_model::{ActorError, Event, Outgoing};
+use bytes::Bytes;
+use greenroom_model::{ActorError, ActorId, Event, MessageId, Outgoing};
 use greenroom_runtime::Barrier;
 
 use crate::conn::Conn;
 use crate::handle::{Begun, Output};
+use crate::waiters::Waiters;
 
 /// Something that is held back.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) enum Held {
     Refuse(Arc<Conn>, ActorError),
     /// The end of a connection.
     Close(Arc<Conn>, u16, String),
+    /// A message that was completed, for whoever waits for that.
+    Complete(Arc<Waiters>, ActorId, MessageId, Option<Bytes>),
     /// A guest's import that goes on once its writes are kept.
     Pass(Barrier),
 }
@@ -44,6 +48,7 @@ impl Held {
                 .for_each(|conn| conn.send(Outgoing::Event(event.clone()))),
             Self::Refuse(conn, error) => conn.refuse(error),
             Self::Close(conn, code, reason) => conn.close(code, reason),
+            Self::Complete(waiters, actor, id, reply) => waiters.complete(actor, id, reply),
         }
     }
 
@@ -57,7 +62,8 @@ impl Held {
             | Self::Send(..)
             | Self::Broadcast(..)
             | Self::Refuse(..)
-            | Self::Close(..) => {}
+            | Self::Close(..)
+            | Self::Complete(..) => {}
         }
     }
 }
@@ -122,7 +128,6 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use tokio::sync::oneshot;
     use tokio::sync::oneshot::error::TryRecvError;
 

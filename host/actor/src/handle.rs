@@ -1,13 +1,14 @@
 //! The way in.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use greenroom_model::{
-    ActorError, ActorSpecifier, ConnId, ConnKind, Generation, Lineage, Message, Opening, codes,
+    ActorError, ActorSpecifier, ConnId, ConnKind, Generation, Lineage, Message, MessageId, Opening,
+    QueueMessage, Scheduled, ScheduledRun, codes,
 };
 use greenroom_runtime::{HttpRequest, HttpResponse};
 use tokio::sync::mpsc::error::TrySendError;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::conn::Conn;
 use crate::orders::{Order, Orders};
+use crate::waiters::Waiting;
 
 /// Why a call has no output, and so whether it may be tried again.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,47 @@ pub enum What {
     Message(Arc<Conn>, Message),
     /// An answer to a raw request.
     Request(Arc<Opening>, Box<HttpRequest>),
+    /// To put a message into a queue.
+    Send {
+        /// Who.
+        from: Short,
+        /// The queue's name.
+        queue: String,
+        /// The message (CBOR).
+        body: Bytes,
+        /// Whether somebody is to wait for its completion.
+        is_waited_for: bool,
+    },
+    /// To look at what the actor keeps besides its state, or to put it in order.
+    Inspect(Inspect),
+}
+
+/// What an operator wants to know, or to have done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inspect {
+    /// The messages that wait or are taken.
+    Queue,
+    /// The messages that were given up.
+    DeadLetters,
+    /// A dead letter is to be put back.
+    PutBack(MessageId),
+    /// A dead letter is to be removed.
+    Discard(MessageId),
+    /// What is scheduled, and what has run.
+    Schedule,
+    /// An entry of the schedule is to be removed.
+    Unschedule(String),
+}
+
+/// What an operator is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inspected {
+    /// Messages, oldest first.
+    Messages(Vec<QueueMessage>),
+    /// Entries, next first; runs, oldest first.
+    Schedule(Vec<Scheduled>, Vec<ScheduledRun>),
+    /// Whether there was something to be done.
+    Done(bool),
 }
 
 /// Who calls an action.
@@ -106,6 +149,11 @@ pub enum Output {
     Value(Bytes),
     /// A guest's response; `None` if its type answers no raw requests.
     Response(Option<Box<HttpResponse>>),
+    /// A message is in its queue, and there is a place to wait for its completion if that was wanted. `None`: there is
+    /// no such queue.
+    Sent(Option<Waiting>),
+    /// What an operator is told.
+    Inspected(Inspected),
 }
 
 /// Answers whoever called.
@@ -116,21 +164,25 @@ pub(crate) type Reply = oneshot::Sender<Result<Output, CallError>>;
 pub(crate) struct Call {
     /// On whose behalf.
     pub(crate) lineage: Lineage,
+    /// Its number among the calls of the activation.
+    pub(crate) number: u64,
     parts: Option<(What, Reply)>,
 }
 
 impl Call {
-    fn new(lineage: Lineage, what: What, reply: Reply) -> Self {
+    fn new(number: u64, lineage: Lineage, what: What, reply: Reply) -> Self {
         Self {
             lineage,
+            number,
             parts: Some((what, reply)),
         }
     }
 
     /// Takes it on: from now on it is not handed back.
-    pub(crate) fn take(mut self) -> (What, Reply, Lineage) {
+    pub(crate) fn take(mut self) -> (What, Reply, Lineage, u64) {
         let (what, reply) = self.parts.take().expect("it is taken apart once");
-        (what, reply, std::mem::take(&mut self.lineage))
+        let lineage = std::mem::take(&mut self.lineage);
+        (what, reply, lineage, self.number)
     }
 
     /// Answers with an error instead of beginning.
@@ -162,11 +214,19 @@ pub(crate) struct Shared {
     began: Instant,
     /// Milliseconds from `began` to when it last had nothing to do; [`BUSY`] while it has.
     idle_since_ms: AtomicU64,
+    started: SetOnce<()>,
     ended: SetOnce<()>,
     /// Connections and requests that are over, for the loop to take. As many as there are.
     gone: Mutex<Vec<ConnId>>,
     /// Told when there are.
     pub(crate) is_gone: Notify,
+    calls: AtomicU64,
+    /// Whether the loop wants to know of callers that have gone.
+    wants_abandoned: AtomicBool,
+    /// The numbers of calls whose callers have. As many as there are.
+    abandoned: Mutex<Vec<u64>>,
+    /// The host itself stops.
+    is_closing: AtomicBool,
 }
 
 const BUSY: u64 = u64::MAX;
@@ -179,9 +239,14 @@ impl Handle {
             generation: AtomicU64::new(0),
             began: Instant::now(),
             idle_since_ms: AtomicU64::new(BUSY),
+            started: SetOnce::new(),
             ended: SetOnce::new(),
             gone: Mutex::default(),
             is_gone: Notify::new(),
+            calls: AtomicU64::new(0),
+            wants_abandoned: AtomicBool::new(false),
+            abandoned: Mutex::default(),
+            is_closing: AtomicBool::new(false),
         }))
     }
 
@@ -192,17 +257,25 @@ impl Handle {
     /// Enters a call and waits for what it comes to.
     ///
     /// Never waits for room: a full mailbox fails the call at once, while the client still cares.
-    /// Dropping the future does not stop what has begun.
+    /// Dropping the future does not stop what has begun, unless the actor's type asks to be told.
     ///
     /// # Errors
     ///
     /// [`CallError`] says whether it has begun.
     pub async fn enter(&self, lineage: Lineage, what: What) -> Result<Output, CallError> {
         let (reply, answer) = oneshot::channel();
-        match self.0.mailbox.try_send(Call::new(lineage, what, reply)) {
-            Ok(()) => answer
-                .await
-                .unwrap_or_else(|_| Err(CallError::Failed(aborted()))),
+        let number = self.0.calls.fetch_add(1, Ordering::Relaxed);
+        let call = Call::new(number, lineage, what, reply);
+        match self.0.mailbox.try_send(call) {
+            Ok(()) => {
+                let mut caller = Present {
+                    shared: &self.0,
+                    number: Some(number),
+                };
+                let answered = answer.await;
+                caller.number = None;
+                answered.unwrap_or_else(|_| Err(CallError::Failed(aborted())))
+            }
             Err(TrySendError::Full(call)) => {
                 drop(call.take());
                 Err(CallError::Overloaded)
@@ -219,6 +292,12 @@ impl Handle {
     /// Tells the activation to do something about its own end. Does not wait for it.
     pub fn order(&self, order: Order) {
         self.0.orders.give(order);
+    }
+
+    /// Puts the actor to sleep because the host stops. What it was doing by itself is taken up when the host is back.
+    pub fn close(&self) {
+        self.0.is_closing.store(true, Ordering::Release);
+        self.0.orders.give(Order::Sleep);
     }
 
     /// Whether it takes no more calls.
@@ -254,6 +333,14 @@ impl Handle {
         _ = self.0.ended.set(());
     }
 
+    /// Waits until the actor serves, or has ended before that. Cancel-safe.
+    pub async fn started(&self) {
+        tokio::select! {
+            _ = self.0.started.wait() => {}
+            _ = self.0.ended.wait() => {}
+        }
+    }
+
     /// Waits until the activation has ended and another may begin. Cancel-safe.
     pub async fn ended(&self) {
         self.0.ended.wait().await;
@@ -266,7 +353,44 @@ impl Handle {
     }
 }
 
+/// A caller that waits. Dropped with the number, it has gone away.
+struct Present<'a> {
+    shared: &'a Shared,
+    number: Option<u64>,
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number
+            && self.shared.wants_abandoned.load(Ordering::Relaxed)
+        {
+            self.shared.abandoned().push(number);
+            self.shared.is_gone.notify_one();
+        }
+    }
+}
+
 impl Shared {
+    /// Whether the loop wants to know of callers that have gone.
+    pub(crate) fn want_abandoned(&self, is_wanted: bool) {
+        self.wants_abandoned.store(is_wanted, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_abandoned(&self) -> Vec<u64> {
+        std::mem::take(&mut self.abandoned())
+    }
+
+    fn abandoned(&self) -> MutexGuard<'_, Vec<u64>> {
+        // A list is never left half changed.
+        self.abandoned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
     /// How many calls wait in the mailbox.
     pub(crate) fn waiting(&self) -> usize {
         self.mailbox.max_capacity() - self.mailbox.capacity()
@@ -292,6 +416,11 @@ impl Shared {
 
     pub(crate) fn set_generation(&self, generation: Generation) {
         self.generation.store(generation.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_started(&self) {
+        // A second instance of the same activation changes nothing.
+        _ = self.started.set(());
     }
 
     pub(crate) fn set_busy(&self) {
@@ -332,6 +461,19 @@ impl Begun {
         Self(Some(Waiter::Conn(conn, call, actor)))
     }
 
+    /// Whether nobody is there any more to be answered.
+    pub(crate) fn has_gone(&self) -> bool {
+        match &self.0 {
+            Some(Waiter::Reply(reply)) => reply.is_closed(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is a call of this connection.
+    pub(crate) fn is_of(&self, id: ConnId) -> bool {
+        matches!(&self.0, Some(Waiter::Conn(conn, ..)) if conn.id() == id)
+    }
+
     pub(crate) const fn nobody() -> Self {
         Self(Some(Waiter::Nobody))
     }
@@ -347,7 +489,7 @@ impl Begun {
             Some(Waiter::Conn(conn, call, actor)) => {
                 let output = output.map(|output| match output {
                     Output::Value(value) => value,
-                    Output::Done | Output::Response(_) => Bytes::from_static(&[0xf7]),
+                    _ => Bytes::from_static(&[0xf7]),
                 });
                 conn.answer(call, output, actor);
             }

@@ -6,25 +6,31 @@
 //! leave until the writes before it are kept), `turns.rs` (what runs, and by when it has to answer),
 //! `stop.rs` (how it ends in order), `behalf.rs` (on whose behalf it calls others),
 //! `orders.rs` (who may be told to stop, and how), `conn.rs` and `conns.rs` (clients that are attached), `outward.rs` (what
-//! leaves besides answers).
+//! leaves besides answers), `data/` (what it keeps besides its state: pairs, queues, a schedule), `waiters.rs` (who waits for
+//! a message to be completed).
 
 mod activate;
 mod activation;
+mod alone;
 mod begin;
 mod behalf;
 mod body;
 mod conn;
 mod conns;
+mod data;
 mod entry;
 mod gate;
 mod handle;
 mod orders;
 mod outward;
+mod persist;
 mod stop;
 mod turns;
+mod waiters;
 
 pub use activate::{ActiveType, Ended, Parts, Revisions, activate};
 pub use conn::{Conn, Sockets};
 pub use greenroom_runtime::{Body, BodyError, HttpRequest, HttpResponse};
-pub use handle::{CallError, Caller, Handle, Output, Short, What};
+pub use handle::{CallError, Caller, Handle, Inspect, Inspected, Output, Short, What};
 pub use orders::Order;
+pub use waiters::{Waiters, Waiting};

@@ -191,15 +191,22 @@ impl Activation<'_> {
 
     /// Those who are gone are taken out.
     pub(crate) fn take_gone(&mut self) -> Vec<Entry> {
-        let gone = self.shared.take_gone();
-        let entries = gone
-            .into_iter()
-            .filter_map(|id| match self.requests.remove(&id) {
+        let mut entries = Vec::new();
+        if self.active.description.options.cancel_abandoned {
+            let abandoned = self.turns.of_calls(&self.shared.take_abandoned());
+            entries.extend(abandoned.into_iter().map(Entry::Cancel));
+        }
+        for id in self.shared.take_gone() {
+            if self.active.description.options.cancel_abandoned {
+                entries.extend(self.turns.of_conn(id).into_iter().map(Entry::Cancel));
+            }
+            entries.extend(match self.requests.remove(&id) {
                 Some(true) => Some(self.leave_short(id)),
                 Some(false) => None,
                 None => self.leave(id),
             });
-        entries.collect()
+        }
+        entries
     }
 
     /// Tells the guest that a long connection is over.

@@ -14,17 +14,19 @@ use greenroom_runtime::{Guest, StopReason};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::activation::{Activation, End, Event, Running, next_kept};
+use crate::activation::{Activation, End, Event, Running};
 use crate::entry::{Entry, enter};
 use crate::handle::Call;
 use crate::orders::Order;
+use crate::persist::next_kept;
 
 /// How far a stop lets turns go.
 #[derive(Clone, Copy)]
 enum Until {
     /// Until nobody waits for an answer; turns that are overdue do not count.
     Answered,
-    /// Until the guest has returned from its stop hook as well.
+    /// Until the guest has returned from its stop hook as well, from its run loop, and from the background work that it
+    /// has announced.
     Stopped,
 }
 
@@ -44,6 +46,13 @@ impl Activation<'_> {
         let grace_over = Instant::now() + grace;
         // The hard end, for a guest that computes or does not return.
         self.turns.end_by(Some(grace_over + grace));
+        let reason = match order {
+            Order::Upgrade => StopReason::Upgrade,
+            Order::Sleep => StopReason::Sleep,
+            Order::Destroy => StopReason::Destroy,
+        };
+        self.data.abort(self.shared.is_closing());
+        running.push(enter(guest, self.identity, Entry::Abort(reason)));
         if order != Order::Upgrade {
             // Who called before the order is answered.
             while let Some(call) = self
@@ -62,11 +71,6 @@ impl Activation<'_> {
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
             return end;
         }
-        let reason = match order {
-            Order::Upgrade => StopReason::Upgrade,
-            Order::Sleep => StopReason::Sleep,
-            Order::Destroy => StopReason::Destroy,
-        };
         running.push(enter(guest, self.identity, Entry::Stop(reason)));
         draining.until = Until::Stopped;
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
@@ -107,7 +111,7 @@ impl Activation<'_> {
             let is_busy = self.turns.has_callers() || !self.requests.is_empty();
             let is_waited_for = match draining.until {
                 Until::Answered => is_busy,
-                Until::Stopped => !self.is_stopped || is_busy,
+                Until::Stopped => !self.is_stopped || is_busy || self.data.holds_stop(),
             };
             // A request may be over for the guest while its response is still on its way.
             let is_running = is_in_grace && is_waited_for;
@@ -123,6 +127,7 @@ impl Activation<'_> {
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
                 () = self.effects.notified() => Event::Sent,
                 () = self.shared.is_gone.notified() => Event::Gone,
+                () = self.data.changed.notified() => Event::Changed,
                 Some(call) = self.mailbox.recv(), if is_running && can_leave => Event::Called(call),
                 () = std::future::ready(()), if self.can_settle() => Event::Settle,
                 () = tokio::time::sleep_until(draining.grace_over), if is_running => Event::GraceOver,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use greenroom_model::{ActorError, ActorId, Lineage, codes};
+use greenroom_model::{ActorError, ActorId, ConnId, Lineage, codes};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -27,6 +27,8 @@ pub(crate) struct Turns {
     table: Mutex<Table>,
     /// The watchdog has something new to look at.
     changed: Notify,
+    /// There are turns that are overdue.
+    is_overdue: Notify,
     timeout: Duration,
     /// So many turns may run on without a caller before the instance is given up.
     overdue_max: usize,
@@ -46,38 +48,68 @@ struct Table {
     end_by: Option<Instant>,
     /// The deadline that the watchdog knows of.
     watched: Option<Instant>,
+    /// Turns that are overdue, for the loop to take. As many as there are.
+    told: Vec<TurnId>,
+    /// Whether anybody takes them.
+    keeps_told: bool,
 }
 
 #[derive(Debug)]
 struct Turn {
     deadline: Instant,
+    /// The number of the call that it is for, if it can be abandoned.
+    call: Option<u64>,
     caller: Begun,
     lineage: Lineage,
 }
 
 impl Turns {
     /// A table whose turns have `timeout` each, for an instance that has to have started by `start_by`.
-    pub(crate) fn new(timeout: Duration, overdue_max: usize, start_by: Instant) -> Self {
+    ///
+    /// Those of calls that become overdue can be asked for with [`overdue`](Self::overdue), if `keeps_told`.
+    pub(crate) fn new(
+        timeout: Duration,
+        overdue_max: usize,
+        start_by: Instant,
+        keeps_told: bool,
+    ) -> Self {
         let table = Table {
             end_by: Some(start_by),
+            keeps_told,
             ..Table::default()
         };
         Self {
             table: Mutex::new(table),
             changed: Notify::new(),
+            is_overdue: Notify::new(),
             timeout,
             overdue_max,
         }
     }
 
-    /// A turn that has the time that actions have.
-    pub(crate) fn begin(&self, caller: Begun, lineage: Lineage) -> TurnId {
-        self.begin_within(self.timeout, caller, lineage)
+    /// A turn that has the time that actions have, for the call of this number.
+    pub(crate) fn begin(&self, call: u64, caller: Begun, lineage: Lineage) -> TurnId {
+        self.insert(self.timeout, Some(call), caller, lineage)
+    }
+
+    /// A turn that is for no call, and has the time that actions have.
+    pub(crate) fn begin_alone(&self) -> TurnId {
+        self.insert(self.timeout, None, Begun::nobody(), Lineage::default())
     }
 
     pub(crate) fn begin_within(
         &self,
         timeout: Duration,
+        caller: Begun,
+        lineage: Lineage,
+    ) -> TurnId {
+        self.insert(timeout, None, caller, lineage)
+    }
+
+    fn insert(
+        &self,
+        timeout: Duration,
+        call: Option<u64>,
         caller: Begun,
         lineage: Lineage,
     ) -> TurnId {
@@ -89,6 +121,7 @@ impl Turns {
         table.moved = Some(now);
         let turn = Turn {
             deadline,
+            call,
             caller,
             lineage,
         };
@@ -125,6 +158,33 @@ impl Turns {
     /// On whose behalf actor `id` calls others now: its own, and that of everybody who waits for its turns.
     pub(crate) fn lineage(&self, id: ActorId) -> Lineage {
         Lineage::of(self.lock().running.values().map(|turn| &turn.lineage), id)
+    }
+
+    /// The turns that these calls began.
+    pub(crate) fn of_calls(&self, calls: &[u64]) -> Vec<TurnId> {
+        self.matching(|turn| turn.call.is_some_and(|call| calls.contains(&call)))
+    }
+
+    /// The calls of a connection.
+    pub(crate) fn of_conn(&self, id: ConnId) -> Vec<TurnId> {
+        self.matching(|turn| turn.caller.is_of(id))
+    }
+
+    fn matching(&self, is_meant: impl Fn(&Turn) -> bool) -> Vec<TurnId> {
+        let table = self.lock();
+        let meant = table.running.iter().filter(|(_, turn)| is_meant(turn));
+        meant.map(|(id, _)| *id).collect()
+    }
+
+    /// Returns turns of calls that have just become overdue. Cancel-safe.
+    pub(crate) async fn overdue(&self) -> Vec<TurnId> {
+        loop {
+            let told = std::mem::take(&mut self.lock().told);
+            if !told.is_empty() {
+                return told;
+            }
+            self.is_overdue.notified().await;
+        }
     }
 
     /// Whether some turn still has a caller.
@@ -178,6 +238,10 @@ impl Turns {
             table.deadlines.pop_first();
             table.overdue += 1;
             if let Some(turn) = table.running.remove(&id) {
+                if turn.call.is_some() && table.keeps_told {
+                    table.told.push(id);
+                    self.is_overdue.notify_one();
+                }
                 turn.caller.answer(Err(timed_out()));
             }
         }
@@ -216,7 +280,7 @@ mod tests {
 
     fn turns() -> Turns {
         let start_by = Instant::now() + Duration::from_secs(1);
-        let turns = Turns::new(Duration::from_secs(60), 100, start_by);
+        let turns = Turns::new(Duration::from_secs(60), 100, start_by, false);
         turns.end_by(None);
         turns
     }
@@ -225,7 +289,7 @@ mod tests {
     async fn an_overdue_turn_answers_without_ending() {
         let turns = turns();
         let (reply, mut answer) = oneshot::channel();
-        let id = turns.begin(Begun::reply(reply), Lineage::default());
+        let id = turns.begin(0, Begun::reply(reply), Lineage::default());
         let watched = tokio::time::timeout(Duration::from_secs(59), turns.watch(|| 0));
         assert!(watched.await.is_err());
         assert!(answer.try_recv().is_err(), "not yet");
@@ -243,12 +307,12 @@ mod tests {
     async fn a_turn_begun_while_watching_is_watched() {
         let turns = turns();
         let (early, _early_answer) = oneshot::channel();
-        let early = turns.begin(Begun::reply(early), Lineage::default());
+        let early = turns.begin(0, Begun::reply(early), Lineage::default());
         let begin_later = async {
             tokio::time::sleep(Duration::from_secs(30)).await;
             turns.end(early);
             let (late, answer) = oneshot::channel();
-            turns.begin(Begun::reply(late), Lineage::default());
+            turns.begin(0, Begun::reply(late), Lineage::default());
             answer.await
         };
         let answered = tokio::select! {
@@ -262,7 +326,7 @@ mod tests {
     async fn a_guest_that_lets_nobody_in_is_given_up() {
         let turns = turns();
         let (reply, _answer) = oneshot::channel();
-        turns.begin(Begun::reply(reply), Lineage::default());
+        turns.begin(0, Begun::reply(reply), Lineage::default());
         let watched = tokio::time::timeout(Duration::from_secs(61), turns.watch(|| 1));
         assert!(watched.await.is_ok());
     }

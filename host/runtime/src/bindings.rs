@@ -12,6 +12,8 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     exports: { default: async | store },
     with: {
+        "greenroom:actor/background.work": crate::imports::Work,
+        "greenroom:actor/queues.delivery": crate::imports::Delivery,
         "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
         "wasi:http": wasmtime_wasi_http::p3::bindings::http,
     },

@@ -1,13 +1,9 @@
 //! From uploaded bytes to something that instances are made of.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_model::{
-    ActionDescription, ActorError, ActorId, ActorKey, ActorName, ActorType, ActorTypeDescription,
-    ActorTypeOptions, ComponentDescription, ComponentHash, EventDescription, Handlers, Lineage,
-    Namespace, Outbound, ParameterDescription, Target,
+    ActionDescription, ActorTypeDescription, ActorTypeOptions, ComponentDescription, ComponentHash,
+    EventDescription, Handlers, ParameterDescription, QueueDescription,
 };
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -18,7 +14,6 @@ use crate::bindings::exports::greenroom::actor::description as wit;
 use crate::crash::Crash;
 use crate::ctx::Ctx;
 use crate::engine::{Engine, MEMORIES_MAX};
-use crate::guest::Identity;
 use crate::instance::{Instance, Setup};
 
 /// What a component may import, by the start of the import's name.
@@ -225,6 +220,10 @@ fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
             stop_grace_ms,
             connections_keep_awake,
             websockets_hibernate,
+            cancel_abandoned,
+            queue_messages_max,
+            queue_message_bytes_max,
+            queue_attempts_max,
         } = actor_type.options;
         let has = |handler| actor_type.handlers.contains(handler);
         ActorTypeDescription {
@@ -234,8 +233,10 @@ fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
                 connections: has(wit::Handlers::CONNECTIONS),
                 request: has(wit::Handlers::REQUEST),
                 websocket: has(wit::Handlers::WEBSOCKET),
+                run: has(wit::Handlers::RUN),
             },
             events: actor_type.events.into_iter().map(event).collect(),
+            queues: actor_type.queues.into_iter().map(queue).collect(),
             options: ActorTypeOptions {
                 sleep_after_ms,
                 no_sleep,
@@ -243,6 +244,10 @@ fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
                 stop_grace_ms,
                 connections_keep_awake,
                 websockets_hibernate,
+                cancel_abandoned,
+                queue_messages_max,
+                queue_message_bytes_max,
+                queue_attempts_max,
             },
         }
     });
@@ -262,6 +267,14 @@ fn event(event: wit::EventDescription) -> EventDescription {
     }
 }
 
+fn queue(queue: wit::QueueDescription) -> QueueDescription {
+    QueueDescription {
+        name: queue.name,
+        type_name: queue.type_name,
+        guarded: queue.guarded,
+    }
+}
+
 fn action(action: wit::ActionDescription) -> ActionDescription {
     let parameters = action
         .parameters
@@ -275,46 +288,5 @@ fn action(action: wit::ActionDescription) -> ActionDescription {
         name: action.name,
         parameters: parameters.collect(),
         result: action.result,
-    }
-}
-
-impl Setup {
-    /// For an instance that never becomes an actor.
-    fn nobody() -> Self {
-        let name = "nobody";
-        Self {
-            identity: Arc::new(Identity {
-                id: ActorId::from_u128(0),
-                actor_type: ActorType::new(name).expect("a plain word is a name"),
-                key: ActorKey::new::<&str>(&[]).expect("the empty key is short"),
-                namespace: Namespace::new(name).expect("a plain word is a name"),
-            }),
-            outbound: Arc::new(Nowhere),
-        }
-    }
-}
-
-/// The outside world of a component that describes itself.
-struct Nowhere;
-
-#[async_trait]
-impl Outbound for Nowhere {
-    async fn call(
-        &self,
-        _: &Namespace,
-        _: Lineage,
-        _: Target,
-        _: String,
-        _: Bytes,
-    ) -> Result<Bytes, ActorError> {
-        Err(ActorError::internal())
-    }
-
-    async fn create(&self, _: ActorName, _: Option<Bytes>) -> Result<ActorId, ActorError> {
-        Err(ActorError::internal())
-    }
-
-    async fn resolve(&self, _: &Namespace, _: Target) -> Result<ActorId, ActorError> {
-        Err(ActorError::internal())
     }
 }

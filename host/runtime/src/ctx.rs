@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use greenroom_model::{Limits, Outbound};
+use greenroom_model::{ActorData, Limits, Outbound};
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
@@ -26,6 +26,7 @@ pub(crate) struct Ctx {
     pub(crate) log: Log,
     pub(crate) output: Output,
     pub(crate) outbound: Arc<dyn Outbound>,
+    pub(crate) data: Arc<dyn ActorData>,
     pub(crate) barriers: mpsc::Sender<Barrier>,
     pub(crate) outbox: Outbox,
     pub(crate) identity: Arc<crate::Identity>,
@@ -57,6 +58,7 @@ impl Ctx {
             log,
             output,
             outbound: setup.outbound,
+            data: setup.data,
             barriers,
             outbox,
             identity: setup.identity,

@@ -142,6 +142,10 @@ fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Ctx>> {
 
     let mut linker = Linker::new(engine);
     let l = &mut linker;
+    actor::background::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
+    actor::kv::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
+    actor::queues::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
+    actor::schedule::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
     actor::client::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
     actor::events::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;
     actor::sockets::add_to_linker::<_, HasSelf<Ctx>>(l, |ctx| ctx)?;

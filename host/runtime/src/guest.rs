@@ -146,6 +146,7 @@ impl Guest<'_> {
     /// [`Crash`], if the instance is lost.
     pub async fn call(
         &self,
+        id: u32,
         caller: Option<ConnId>,
         action: String,
         args: Bytes,
@@ -153,12 +154,47 @@ impl Guest<'_> {
         let exports = self.actor.greenroom_actor_actions();
         let caller = caller.map(|id| id.to_string());
         let output = exports
-            .call_call(self.accessor, caller, action, Vec::from(args))
+            .call_call(self.accessor, id, caller, action, Vec::from(args))
             .await;
         match output.map_err(|e| Crash::from_engine(&e))? {
             Ok(output) => checked(output).map(Ok),
             Err(failed) => failure(failed).map(Err),
         }
+    }
+
+    /// Says that nobody waits for a call any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`], if the instance is lost.
+    pub async fn cancel(&self, id: u32) -> Result<(), Crash> {
+        let exports = self.actor.greenroom_actor_actions();
+        let told = exports.call_cancel(self.accessor, id).await;
+        told.map_err(|e| Crash::from_engine(&e))
+    }
+
+    /// The actor's own work.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`], if the instance is lost.
+    pub async fn run(&self) -> Result<Result<(), Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_lifecycle();
+        let done = exports.call_run(self.accessor).await;
+        done.map_err(|e| Crash::from_engine(&e))?
+            .map_err(failure)
+            .flip()
+    }
+
+    /// Says that the activation begins to stop.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`], if the instance is lost.
+    pub async fn abort(&self, reason: StopReason) -> Result<(), Crash> {
+        let exports = self.actor.greenroom_actor_lifecycle();
+        let told = exports.call_abort(self.accessor, reason.into()).await;
+        told.map_err(|e| Crash::from_engine(&e))
     }
 
     /// The state as it is now.
@@ -232,6 +268,26 @@ impl Guest<'_> {
         let exports = self.actor.greenroom_actor_connections();
         let asked = exports
             .call_may_subscribe(self.accessor, id.to_string(), event)
+            .await;
+        match asked.map_err(|e| Crash::from_engine(&e))? {
+            Ok(may) => Ok(Ok(may)),
+            Err(failed) => failure(failed).map(Err),
+        }
+    }
+
+    /// Whether a connection may send to a queue.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`].
+    pub async fn may_publish(
+        &self,
+        id: ConnId,
+        queue: String,
+    ) -> Result<Result<bool, Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_connections();
+        let asked = exports
+            .call_may_publish(self.accessor, id.to_string(), queue)
             .await;
         match asked.map_err(|e| Crash::from_engine(&e))? {
             Ok(may) => Ok(Ok(may)),
@@ -329,16 +385,21 @@ impl Guest<'_> {
     /// [`Crash`], if the instance is lost.
     pub async fn stop(&self, reason: StopReason) -> Result<Result<(), Failure>, Crash> {
         let exports = self.actor.greenroom_actor_lifecycle();
-        let reason = match reason {
-            StopReason::Sleep => lifecycle::StopReason::Sleep,
-            StopReason::Upgrade => lifecycle::StopReason::Upgrade,
-            StopReason::Destroy => lifecycle::StopReason::Destroy,
-        };
-        let stopped = exports.call_stop(self.accessor, reason).await;
+        let stopped = exports.call_stop(self.accessor, reason.into()).await;
         stopped
             .map_err(|e| Crash::from_engine(&e))?
             .map_err(failure)
             .flip()
+    }
+}
+
+impl From<StopReason> for lifecycle::StopReason {
+    fn from(reason: StopReason) -> Self {
+        match reason {
+            StopReason::Sleep => Self::Sleep,
+            StopReason::Upgrade => Self::Upgrade,
+            StopReason::Destroy => Self::Destroy,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
-use greenroom_model::Outbound;
+use greenroom_model::{ActorData, Outbound};
 use tokio::sync::{Notify, mpsc, oneshot};
 use wasmtime::{AsContextMut, Store};
 
@@ -40,6 +40,8 @@ pub struct Setup {
     pub identity: Arc<Identity>,
     /// Its way to other actors.
     pub outbound: Arc<dyn Outbound>,
+    /// What it has besides its state.
+    pub data: Arc<dyn ActorData>,
 }
 
 /// One guest in memory. Dropping it frees everything at once, whatever it was doing.

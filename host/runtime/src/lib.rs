@@ -20,6 +20,7 @@ mod guest;
 mod http;
 mod imports;
 mod instance;
+mod nobody;
 mod output;
 
 pub use compiled::{Compiled, Refused};

@@ -3,19 +3,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use greenroom_model::{
     ActorError, ActorId, ActorKey, ActorName, ActorType, Lineage, Namespace, Outbound, Target,
-    codes,
+    Wait, codes,
 };
 use wasmtime::component::{Accessor, HasSelf};
 
-use super::pass_barrier;
-use crate::bindings::greenroom::actor::client;
+use super::queues::{completion, span};
+use super::{pass_barrier, to_wit, value};
 use crate::bindings::greenroom::actor::types::PublicError;
-use crate::crash::Raised;
+use crate::bindings::greenroom::actor::{client, queues};
 use crate::ctx::Ctx;
-use crate::guest::{Identity, checked};
+use crate::guest::Identity;
 
 type Store = Accessor<Ctx, HasSelf<Ctx>>;
 
@@ -45,6 +44,31 @@ impl client::HostWithStore<Ctx> for HasSelf<Ctx> {
             )
             .await;
         Ok(output.map(Vec::from).map_err(to_wit))
+    }
+
+    async fn send(
+        store: &Store,
+        target: client::Target,
+        queue: String,
+        body: Vec<u8>,
+        wait: client::Wait,
+    ) -> wasmtime::Result<Result<queues::Completion, PublicError>> {
+        let (identity, outbound) = way_out(store);
+        let body = value(body)?;
+        let target = match to_target(&identity.namespace, target)? {
+            Ok(target) => target,
+            Err(error) => return Ok(Err(error)),
+        };
+        pass_barrier(store).await?;
+        let wait = match wait {
+            client::Wait::No => Wait::No,
+            client::Wait::Until(timeout_ms) => Wait::Until(timeout_ms.map(span)),
+        };
+        let namespace = &identity.namespace;
+        let sent = outbound
+            .send(namespace, Lineage::default(), target, queue, body, wait)
+            .await;
+        Ok(sent.map(completion).map_err(to_wit))
     }
 
     async fn create(
@@ -82,11 +106,6 @@ fn way_out(store: &Store) -> (Arc<Identity>, Arc<dyn Outbound>) {
     store.with(|mut ctx| (ctx.get().identity.clone(), ctx.get().outbound.clone()))
 }
 
-/// Bytes from the guest that have to be one value; anything else breaks the contract.
-fn value(bytes: Vec<u8>) -> wasmtime::Result<Bytes> {
-    checked(bytes).map_err(|crash| Raised(crash).into())
-}
-
 fn to_target(
     namespace: &Namespace,
     target: client::Target,
@@ -118,13 +137,4 @@ fn to_name(namespace: &Namespace, address: &client::Address) -> Result<ActorName
         actor_type,
         key,
     })
-}
-
-fn to_wit(error: ActorError) -> PublicError {
-    PublicError {
-        group: error.group.into_owned(),
-        code: error.code.into_owned(),
-        message: error.message.into_owned(),
-        metadata: error.metadata.map(Vec::from),
-    }
 }

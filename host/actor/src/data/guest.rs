@@ -1,0 +1,326 @@
+//! The guest's side of its data.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use greenroom_model::{
+    ActorData, ActorError, Completion, KvPage, KvQuery, KvSpan, MessageId, NewScheduled,
+    QueueMessage, Scheduled, ScheduledRun, Wanted, WorkKind, codes,
+};
+use tokio::time::{Instant, sleep_until};
+use tracing::error;
+
+use super::Data;
+use crate::activate::unavailable;
+
+/// Pairs of one page, in bytes.
+const PAGE_BYTES_MAX: usize = 1 << 20;
+/// Pairs of one page.
+const PAGE_PAIRS_MAX: usize = 10_000;
+
+#[async_trait]
+impl ActorData for Data {
+    fn kv_put(&self, pairs: Vec<(Bytes, Bytes)>) -> Result<(), ActorError> {
+        self.lock().pairs.put(pairs)?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn kv_delete(&self, keys: Vec<Bytes>) -> Result<(), ActorError> {
+        self.lock().pairs.delete(keys)?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn kv_delete_span(&self, span: KvSpan) -> Result<(), ActorError> {
+        self.lock().pairs.delete_span(span)?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    async fn kv_get(&self, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>, ActorError> {
+        let known: Vec<Option<Option<Bytes>>> = {
+            let inner = self.lock();
+            keys.iter().map(|key| inner.pairs.get(key)).collect()
+        };
+        let unknown: Vec<Bytes> = keys
+            .into_iter()
+            .zip(&known)
+            .filter(|(_, known)| known.is_none())
+            .map(|(key, _)| key)
+            .collect();
+        let mut found = Vec::new();
+        if !unknown.is_empty() {
+            let asked = self.setup.storage.kv_get(self.setup.actor, unknown).await;
+            found = asked.map_err(|error| self.unread(&error))?;
+        }
+        let mut found = found.into_iter();
+        let values = known
+            .into_iter()
+            .map(|known| known.unwrap_or_else(|| found.next().flatten()));
+        Ok(values.collect())
+    }
+
+    async fn kv_list(&self, query: KvQuery) -> Result<KvPage, ActorError> {
+        let mut page = KvPage::default();
+        let mut bytes = 0;
+        let count_max = query.count_max.min(PAGE_PAIRS_MAX);
+        if count_max == 0 {
+            return Ok(page);
+        }
+        let mut span = query.span;
+        loop {
+            // What was written is taken first: what is committed meanwhile is then found in the store.
+            let mut written = {
+                let inner = self.lock();
+                inner.pairs.written(&span)
+            };
+            let store_query = KvQuery {
+                span: span.clone(),
+                reverse: query.reverse,
+                count_max: count_max - page.pairs.len(),
+            };
+            let stored = self
+                .setup
+                .storage
+                .kv_list(self.setup.actor, store_query, PAGE_BYTES_MAX)
+                .await
+                .map_err(|error| self.unread(&error))?;
+            // Only as far as the store has been looked at.
+            let rest = stored.has_more.then(|| {
+                let last = &stored.pairs.last().map_or(&span.start, |(key, _)| key);
+                beyond(&span, last, query.reverse)
+            });
+            if let Some(rest) = &rest {
+                written.retain(|key, _| !rest.has(key));
+            }
+            {
+                let inner = self.lock();
+                for (key, value) in stored.pairs {
+                    match inner.pairs.get(&key) {
+                        None => _ = written.entry(key).or_insert(value),
+                        // Written or removed since the store last heard of it.
+                        Some(Some(newer)) => _ = written.entry(key).or_insert(newer),
+                        Some(None) => _ = written.remove(&key),
+                    }
+                }
+            }
+            let mut pairs: Vec<(Bytes, Bytes)> = written.into_iter().collect();
+            if query.reverse {
+                pairs.reverse();
+            }
+            for (key, value) in pairs {
+                let size = key.len() + value.len();
+                let is_over = bytes + size > PAGE_BYTES_MAX && !page.pairs.is_empty();
+                if page.pairs.len() == count_max || is_over {
+                    page.has_more = page.pairs.len() < query.count_max;
+                    return Ok(page);
+                }
+                bytes += size;
+                page.pairs.push((key, value));
+            }
+            match rest {
+                None => return Ok(page),
+                Some(_) if page.pairs.len() == count_max => {
+                    page.has_more = page.pairs.len() < query.count_max;
+                    return Ok(page);
+                }
+                Some(rest) => span = rest,
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        queue: String,
+        body: Bytes,
+        delay: Option<Duration>,
+    ) -> Result<Option<MessageId>, ActorError> {
+        let sent = self.enqueue(queue, body, delay, false)?;
+        Ok(sent.map(|(id, _)| id))
+    }
+
+    async fn send_and_wait(
+        &self,
+        queue: String,
+        body: Bytes,
+        delay: Option<Duration>,
+        timeout: Option<Duration>,
+    ) -> Result<Completion, ActorError> {
+        let sent = self.enqueue(queue, body, delay, true)?;
+        let Some((_, Some(waiting))) = sent else {
+            return Ok(Completion::Completed(None));
+        };
+        let most = self.setup.limits.queue_wait_max;
+        waiting
+            .wait(timeout.map_or(most, |timeout| timeout.min(most)))
+            .await
+    }
+
+    async fn receive(&self, wanted: Wanted) -> Result<Vec<QueueMessage>, ActorError> {
+        let deadline = wanted.timeout.map(|timeout| Instant::now() + timeout);
+        let mut waits = None;
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            // Listening before looking: a message in between is not missed.
+            arrived.as_mut().enable();
+            if let Some(messages) = self.try_receive(&wanted)? {
+                return Ok(messages);
+            }
+            if wanted.timeout == Some(Duration::ZERO) {
+                return Ok(Vec::new());
+            }
+            if wanted.in_run && waits.is_none() {
+                waits = Some(RunWaits::begin(self));
+            }
+            let over = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = arrived => {}
+                () = over => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    fn complete(&self, id: MessageId, reply: Option<Bytes>) {
+        let mut inner = self.lock();
+        if inner.queue.complete(id) {
+            inner.completed.push((id, reply));
+        }
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    fn give_back(&self, id: MessageId) {
+        let now = self.now();
+        self.lock().queue.give_back(id, now);
+        self.announce();
+    }
+
+    fn queue_size(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    fn dead_letters(&self) -> Vec<QueueMessage> {
+        self.lock().queue.dead_letters()
+    }
+
+    fn put_back(&self, id: MessageId) -> bool {
+        let is_back = self.lock().queue.put_back(id);
+        self.announce();
+        is_back
+    }
+
+    fn discard(&self, id: MessageId) -> bool {
+        let is_gone = self.lock().queue.discard(id);
+        self.changed.notify_one();
+        is_gone
+    }
+
+    fn schedule(&self, entry: NewScheduled) -> Result<String, ActorError> {
+        let actions = &self.setup.active.description.actions;
+        if actions.iter().all(|known| known.name != entry.action) {
+            let shown: String = entry.action.chars().take(100).collect();
+            let text = format!("there is no action {shown:?} that could be scheduled");
+            return Err(ActorError::new(codes::ACTION_NOT_FOUND, text));
+        }
+        let now = self.now();
+        let id = self.lock().schedule.add(entry, now)?;
+        self.touch();
+        Ok(id)
+    }
+
+    fn scheduled(&self, id: &str) -> Option<Scheduled> {
+        self.lock().schedule.get(id)
+    }
+
+    fn schedule_list(&self) -> Vec<Scheduled> {
+        self.lock().schedule.list()
+    }
+
+    fn unschedule(&self, id: &str) -> bool {
+        let is_gone = self.lock().schedule.cancel(id);
+        self.touch();
+        is_gone
+    }
+
+    fn schedule_history(&self) -> Vec<ScheduledRun> {
+        self.lock().schedule.history()
+    }
+
+    fn work_begins(&self, kind: WorkKind) {
+        self.count(kind, |count| count + 1);
+    }
+
+    fn work_ends(&self, kind: WorkKind) {
+        self.count(kind, |count| count - 1);
+    }
+}
+
+impl Data {
+    /// Messages, if there are any.
+    fn try_receive(&self, wanted: &Wanted) -> Result<Option<Vec<QueueMessage>>, ActorError> {
+        let now = self.now();
+        let mut inner = self.lock();
+        if inner.is_aborted {
+            let text = "the actor is being stopped";
+            return Err(ActorError::new(codes::ABORTED, text));
+        }
+        let messages = inner.queue.receive(wanted, now);
+        if messages.is_empty() {
+            return Ok(None);
+        }
+        if !wanted.is_take {
+            let done = messages.iter().map(|message| (message.id, None));
+            inner.completed.extend(done);
+        }
+        drop(inner);
+        self.changed.notify_one();
+        Ok(Some(messages))
+    }
+
+    fn unread(&self, error: &greenroom_storage::Error) -> ActorError {
+        let actor_id = self.setup.id;
+        error!(%actor_id, %error, "an actor's pairs cannot be read");
+        unavailable()
+    }
+}
+
+/// The rest of `span` beyond `last`.
+fn beyond(span: &KvSpan, last: &Bytes, reverse: bool) -> KvSpan {
+    if reverse {
+        return KvSpan {
+            start: span.start.clone(),
+            end: Some(last.clone()),
+        };
+    }
+    let mut start = last.to_vec();
+    start.push(0);
+    KvSpan {
+        start: start.into(),
+        end: span.end.clone(),
+    }
+}
+
+/// The run loop waits for a message, for as long as this is there.
+struct RunWaits<'a>(&'a Data);
+
+impl<'a> RunWaits<'a> {
+    fn begin(data: &'a Data) -> Self {
+        data.lock().run_waits += 1;
+        // It may be the last thing that kept the actor awake.
+        data.changed.notify_one();
+        Self(data)
+    }
+}
+
+impl Drop for RunWaits<'_> {
+    fn drop(&mut self) {
+        self.0.lock().run_waits -= 1;
+    }
+}

@@ -1,0 +1,267 @@
+//! Pairs that were written and are not in the store yet. Pure: the store's part is handed in.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use greenroom_model::{ActorError, KvSpan, codes};
+
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 2 << 10;
+/// The longest value, in bytes.
+const VALUE_BYTES_MAX: usize = 128 << 10;
+/// What may wait to be committed, in bytes of keys and values.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+/// What a change costs besides its bytes, so that small ones are bounded, too.
+const CHANGE_BYTES: usize = 64;
+
+/// Changes, in two layers: those that wait, over those that are being committed.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    waiting: Layer,
+    committing: Layer,
+    /// Bytes of all pairs in the store.
+    stored_bytes: u64,
+    bytes_max: u64,
+}
+
+/// Removed spans, and over them single pairs. A pair is always newer than a span that has it: removing a span
+/// takes the pairs in it out of the layer.
+#[derive(Debug, Default)]
+struct Layer {
+    spans: Vec<KvSpan>,
+    pairs: BTreeMap<Bytes, Option<Bytes>>,
+    bytes: usize,
+}
+
+impl Layer {
+    /// What this layer says of a key: nothing, or that it is gone, or its value.
+    fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        let pair = self.pairs.get(key).cloned();
+        pair.or_else(|| self.spans.iter().any(|span| span.has(key)).then_some(None))
+    }
+
+    fn put(&mut self, key: Bytes, value: Option<Bytes>) {
+        let size = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+        self.bytes += size(&value);
+        let bytes = key.len() + CHANGE_BYTES;
+        match self.pairs.insert(key, value) {
+            Some(old) => self.bytes -= size(&old),
+            None => self.bytes += bytes,
+        }
+    }
+}
+
+impl Pairs {
+    pub(crate) fn new(stored_bytes: u64, bytes_max: u64) -> Self {
+        Self {
+            stored_bytes,
+            bytes_max,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn put(&mut self, pairs: Vec<(Bytes, Bytes)>) -> Result<(), ActorError> {
+        let mut bytes = 0;
+        for (key, value) in &pairs {
+            if key.is_empty() || key.len() > KEY_BYTES_MAX {
+                let found = key.len();
+                let text = format!("a key has {found} bytes; 1 to {KEY_BYTES_MAX} are allowed");
+                return Err(ActorError::new(codes::KV_KEY_TOO_LARGE, text));
+            }
+            if value.len() > VALUE_BYTES_MAX {
+                let found = value.len();
+                let text = format!("a value has {found} bytes; at most {VALUE_BYTES_MAX} are kept");
+                return Err(ActorError::new(codes::KV_VALUE_TOO_LARGE, text));
+            }
+            bytes += key.len() + value.len() + CHANGE_BYTES;
+        }
+        self.has_room(bytes)?;
+        // Counted as if every pair were new; the store says how it is once they are committed.
+        let waiting = (self.waiting.bytes + self.committing.bytes + bytes) as u64;
+        if self.stored_bytes + waiting > self.bytes_max {
+            let most = self.bytes_max;
+            let text = format!("the actor's key-value store holds at most {most} bytes");
+            return Err(ActorError::new(codes::KV_FULL, text));
+        }
+        for (key, value) in pairs {
+            self.waiting.put(key, Some(value));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, keys: Vec<Bytes>) -> Result<(), ActorError> {
+        let bytes = keys.iter().map(|key| key.len() + CHANGE_BYTES).sum();
+        self.has_room(bytes)?;
+        for key in keys {
+            // What is not a key is not there.
+            if !key.is_empty() && key.len() <= KEY_BYTES_MAX {
+                self.waiting.put(key, None);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delete_span(&mut self, span: KvSpan) -> Result<(), ActorError> {
+        let bytes = span.start.len() + span.end.as_ref().map_or(0, Bytes::len) + CHANGE_BYTES;
+        self.has_room(bytes)?;
+        self.waiting.pairs.retain(|key, _| !span.has(key));
+        self.waiting.bytes += bytes;
+        self.waiting.spans.push(span);
+        Ok(())
+    }
+
+    /// A guest that writes more than may wait without giving control back is told so: nothing here can wait.
+    fn has_room(&self, bytes: usize) -> Result<(), ActorError> {
+        if self.waiting.bytes + bytes <= WAITING_BYTES_MAX {
+            return Ok(());
+        }
+        let text = format!(
+            "{WAITING_BYTES_MAX} bytes of changes to the key-value store wait to be committed, as many as may; \
+             save before going on"
+        );
+        Err(ActorError::new(codes::KV_FULL, text))
+    }
+
+    /// What is known of a key without the store: nothing, or that it is gone, or its value.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        let waiting = self.waiting.get(key);
+        waiting.or_else(|| self.committing.get(key))
+    }
+
+    /// Pairs in `span` that were written and are not in the store yet, in order.
+    pub(crate) fn written(&self, span: &KvSpan) -> BTreeMap<Bytes, Bytes> {
+        let mut keys: BTreeMap<Bytes, Bytes> = BTreeMap::new();
+        for layer in [&self.committing, &self.waiting] {
+            for (key, _) in layer.pairs.range::<Bytes, _>(bounds(span)) {
+                if let Some(Some(value)) = self.get(key) {
+                    keys.insert(key.clone(), value);
+                }
+            }
+        }
+        keys
+    }
+
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.waiting.spans.is_empty() && self.waiting.pairs.is_empty()
+    }
+
+    /// What is to be committed now. There is no commit under way.
+    pub(crate) fn take_changes(&mut self) -> (Vec<KvSpan>, Vec<(Bytes, Option<Bytes>)>) {
+        self.committing = std::mem::take(&mut self.waiting);
+        let pairs = self.committing.pairs.iter();
+        let pairs = pairs.map(|(key, value)| (key.clone(), value.clone()));
+        (self.committing.spans.clone(), pairs.collect())
+    }
+
+    /// The commit under way is durable.
+    pub(crate) fn committed(&mut self, stored_bytes: Option<u64>) {
+        self.committing = Layer::default();
+        self.stored_bytes = stored_bytes.unwrap_or(self.stored_bytes);
+    }
+}
+
+/// A span as a map's range takes it; one that ends before it starts is empty.
+fn bounds(span: &KvSpan) -> (Bound<Bytes>, Bound<Bytes>) {
+    let start = Bound::Included(span.start.clone());
+    let end = match &span.end {
+        None => Bound::Unbounded,
+        Some(end) => Bound::Excluded(end.max(&span.start).clone()),
+    };
+    // A map panics at a range that excludes what it includes.
+    if end == Bound::Excluded(span.start.clone()) {
+        return (
+            Bound::Included(span.start.clone()),
+            Bound::Excluded(after(&span.start)),
+        );
+    }
+    (start, end)
+}
+
+fn after(key: &Bytes) -> Bytes {
+    let mut next = key.to_vec();
+    next.push(0);
+    next.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Bytes {
+        Bytes::copy_from_slice(text.as_bytes())
+    }
+
+    fn span(start: &str, end: Option<&str>) -> KvSpan {
+        KvSpan {
+            start: bytes(start),
+            end: end.map(bytes),
+        }
+    }
+
+    fn put(pairs: &mut Pairs, key: &str, value: &str) {
+        pairs.put(vec![(bytes(key), bytes(value))]).unwrap();
+    }
+
+    #[test]
+    fn what_was_written_last_is_read_before_during_and_after_a_commit() {
+        let mut pairs = Pairs::new(0, 1 << 20);
+        put(&mut pairs, "a", "1");
+        pairs.delete(vec![bytes("b")]).unwrap();
+        let (spans, changes) = pairs.take_changes();
+        assert!(spans.is_empty());
+        assert_eq!(
+            changes,
+            [(bytes("a"), Some(bytes("1"))), (bytes("b"), None)]
+        );
+        assert_eq!(pairs.get(b"a"), Some(Some(bytes("1"))));
+        assert_eq!(pairs.get(b"b"), Some(None));
+        put(&mut pairs, "a", "2");
+        assert_eq!(pairs.get(b"a"), Some(Some(bytes("2"))), "over the commit");
+        pairs.committed(Some(2));
+        assert_eq!(pairs.get(b"b"), None, "the store knows");
+        assert_eq!(pairs.get(b"a"), Some(Some(bytes("2"))));
+    }
+
+    #[test]
+    fn a_removed_span_hides_what_is_older_and_nothing_newer() {
+        let mut pairs = Pairs::new(0, 1 << 20);
+        put(&mut pairs, "k1", "old");
+        pairs.take_changes();
+        put(&mut pairs, "k2", "old");
+        pairs.delete_span(span("k", Some("l"))).unwrap();
+        put(&mut pairs, "k3", "new");
+        assert_eq!(pairs.get(b"k1"), Some(None));
+        assert_eq!(pairs.get(b"k2"), Some(None));
+        assert_eq!(pairs.get(b"k3"), Some(Some(bytes("new"))));
+        assert_eq!(pairs.get(b"l"), None, "beyond the span");
+        let written = pairs.written(&span("", None));
+        assert_eq!(written.into_keys().collect::<Vec<_>>(), [bytes("k3")]);
+        let backwards = pairs.written(&span("z", Some("a")));
+        assert!(backwards.is_empty());
+    }
+
+    #[test]
+    fn bounds_are_told_and_nothing_is_written() {
+        let mut pairs = Pairs::new(0, 1_000);
+        let long = Bytes::from(vec![0; 2_049]);
+        let large = Bytes::from(vec![0; 131_073]);
+        for (key, value, code) in [
+            (bytes(""), bytes(""), codes::KV_KEY_TOO_LARGE),
+            (long, bytes(""), codes::KV_KEY_TOO_LARGE),
+            (bytes("k"), large, codes::KV_VALUE_TOO_LARGE),
+            (bytes("k"), Bytes::from(vec![0; 1_000]), codes::KV_FULL),
+        ] {
+            let refused = pairs.put(vec![(bytes("first"), bytes("1")), (key, value)]);
+            assert!(refused.unwrap_err().is(code));
+        }
+        assert!(pairs.is_unchanged());
+        let mut pairs = Pairs::new(0, 1 << 30);
+        let value = Bytes::from(vec![0; 131_072]);
+        let full = (0..200_u32).find_map(|n| {
+            let pair = (Bytes::from(n.to_be_bytes().to_vec()), value.clone());
+            pairs.put(vec![pair]).err()
+        });
+        assert!(full.unwrap().is(codes::KV_FULL), "16 MiB wait at most");
+    }
+}

@@ -1,0 +1,505 @@
+//! An actor's queues, in memory while it is awake. Pure: what time it is is handed in.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use greenroom_model::{
+    ActorError, ActorTypeDescription, Limits, MessageId, Millis, QueueMessage, Wanted, codes,
+};
+use greenroom_storage::MessageChange;
+
+/// Dead letters that are kept; the oldest give way.
+const DEAD_MAX: usize = 1_000;
+/// Bytes of one batch: it has to fit into the guest.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// How long a message that was given back for the second time waits. The first time it comes at once.
+const AGAIN_AFTER_MS: i64 = 100;
+/// How long it waits at most.
+const AGAIN_AFTER_MS_MAX: i64 = 60_000;
+
+/// How much the queues of an actor may hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    messages_max: usize,
+    message_bytes_max: usize,
+    bytes_max: usize,
+    attempts_max: u32,
+}
+
+impl Bounds {
+    pub(crate) fn of(description: &ActorTypeDescription, limits: &Limits) -> Self {
+        let options = &description.options;
+        let size = |asked: Option<u32>, default| {
+            asked.map_or(default, |asked| usize::try_from(asked).unwrap_or(default))
+        };
+        Self {
+            messages_max: size(options.queue_messages_max, limits.queue_messages_max),
+            message_bytes_max: size(
+                options.queue_message_bytes_max,
+                limits.queue_message_bytes_max,
+            ),
+            bytes_max: limits.queue_bytes_max,
+            attempts_max: options
+                .queue_attempts_max
+                .unwrap_or(limits.queue_attempts_max)
+                .max(1),
+        }
+    }
+}
+
+/// All queues of one actor. A message keeps its place among all others, by its id.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    declared: HashSet<String>,
+    bounds: Bounds,
+    waiting: BTreeMap<MessageId, QueueMessage>,
+    /// Those of them that cannot be had yet, by when they can.
+    delayed: BTreeSet<(Millis, MessageId)>,
+    /// Taken, and neither completed nor given back.
+    taken: BTreeMap<MessageId, QueueMessage>,
+    dead: BTreeMap<MessageId, QueueMessage>,
+    /// Removed since the last commit, received or completed, with how often they were taken; then those of the
+    /// commit under way.
+    received: Vec<(MessageId, u32)>,
+    committing: Vec<(MessageId, u32)>,
+    next: MessageId,
+    /// Bytes of all of them.
+    bytes: usize,
+    changes: Vec<MessageChange>,
+}
+
+impl Queue {
+    pub(crate) fn new(
+        description: &ActorTypeDescription,
+        bounds: Bounds,
+        messages: Vec<QueueMessage>,
+        next: MessageId,
+    ) -> Self {
+        let declared = description.queues.iter();
+        let bytes = messages.iter().map(|message| message.body.len()).sum();
+        let (dead, waiting): (Vec<_>, Vec<_>) = messages
+            .into_iter()
+            .partition(|message| message.died_at.is_some());
+        let by_id = |messages: Vec<QueueMessage>| {
+            let by_id = messages.into_iter().map(|message| (message.id, message));
+            by_id.collect()
+        };
+        let delayed = waiting.iter().filter(|message| message.not_before.0 > 0);
+        Self {
+            delayed: delayed
+                .map(|message| (message.not_before, message.id))
+                .collect(),
+            declared: declared.map(|queue| queue.name.clone()).collect(),
+            bounds,
+            waiting: by_id(waiting),
+            taken: BTreeMap::new(),
+            dead: by_id(dead),
+            received: Vec::new(),
+            committing: Vec::new(),
+            next,
+            bytes,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Adds a message; `None` if there is no such queue.
+    pub(crate) fn send(
+        &mut self,
+        queue: String,
+        body: Bytes,
+        now: Millis,
+        delay: Option<Duration>,
+    ) -> Result<Option<MessageId>, ActorError> {
+        if !self.declared.contains(&queue) {
+            return Ok(None);
+        }
+        let Bounds {
+            messages_max,
+            message_bytes_max,
+            bytes_max,
+            ..
+        } = self.bounds;
+        if body.len() > message_bytes_max {
+            let found = body.len();
+            let text =
+                format!("the message has {found} bytes; at most {message_bytes_max} are taken");
+            return Err(ActorError::new(codes::QUEUE_MESSAGE_TOO_LARGE, text));
+        }
+        if self.len() >= messages_max {
+            let text = format!("Queue is full. Limit is {messages_max} messages");
+            return Err(ActorError::new(codes::QUEUE_FULL, text));
+        }
+        if self.bytes + body.len() > bytes_max {
+            let text = format!("Queue is full. Limit is {bytes_max} bytes");
+            return Err(ActorError::new(codes::QUEUE_FULL, text));
+        }
+        let id = self.next;
+        self.next = MessageId(id.0 + 1);
+        self.bytes += body.len();
+        let delay_ms = delay.map_or(0, |delay| {
+            i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)
+        });
+        let message = QueueMessage {
+            id,
+            queue,
+            body,
+            sent_at: now,
+            attempts: 0,
+            not_before: if delay_ms == 0 {
+                Millis(0)
+            } else {
+                Millis(now.0.saturating_add(delay_ms))
+            },
+            died_at: None,
+        };
+        self.changes.push(MessageChange::Insert(message.clone()));
+        self.wait(message);
+        Ok(Some(id))
+    }
+
+    /// Messages that can be had now, oldest first.
+    pub(crate) fn receive(&mut self, wanted: &Wanted, now: Millis) -> Vec<QueueMessage> {
+        let is_wanted = |message: &&QueueMessage| {
+            message.not_before <= now
+                && (wanted.queues.is_empty() || wanted.queues.contains(&message.queue))
+        };
+        let mut bytes = 0;
+        let ids = self.waiting.values().filter(is_wanted);
+        let ids = ids.take(wanted.count_max.max(1)).take_while(|message| {
+            let is_first = bytes == 0;
+            bytes += message.body.len().max(1);
+            is_first || bytes <= BATCH_BYTES_MAX
+        });
+        let ids: Vec<MessageId> = ids.map(|message| message.id).collect();
+        let messages = ids.into_iter().filter_map(|id| self.waiting.remove(&id));
+        let messages: Vec<QueueMessage> = messages
+            .map(|mut message| {
+                message.attempts = message.attempts.saturating_add(1);
+                message
+            })
+            .collect();
+        for message in &messages {
+            if wanted.is_take {
+                self.changes.push(update(message));
+                self.taken.insert(message.id, message.clone());
+            } else {
+                self.bytes -= message.body.len();
+                self.changes.push(MessageChange::Remove(message.id));
+                self.received.push((message.id, message.attempts));
+            }
+        }
+        messages
+    }
+
+    /// Removes a message that was taken; whether there was one.
+    pub(crate) fn complete(&mut self, id: MessageId) -> bool {
+        let Some(message) = self.taken.remove(&id) else {
+            return false;
+        };
+        self.bytes -= message.body.len();
+        self.received.push((id, message.attempts));
+        self.changes.push(MessageChange::Remove(id));
+        true
+    }
+
+    /// Gives a message back that was taken. It comes again, or is a dead letter.
+    pub(crate) fn give_back(&mut self, id: MessageId, now: Millis) {
+        if let Some(mut message) = self.taken.remove(&id) {
+            self.fail(&mut message, now);
+            self.changes.push(update(&message));
+            if message.died_at.is_some() {
+                self.bury(message);
+            } else {
+                self.wait(message);
+            }
+        }
+    }
+
+    fn wait(&mut self, message: QueueMessage) {
+        if message.not_before.0 > 0 {
+            self.delayed.insert((message.not_before, message.id));
+        }
+        self.waiting.insert(message.id, message);
+    }
+
+    fn fail(&self, message: &mut QueueMessage, now: Millis) {
+        if message.attempts >= self.bounds.attempts_max {
+            message.died_at = Some(now);
+        } else {
+            message.not_before = again_at(message.attempts, now);
+        }
+    }
+
+    fn bury(&mut self, message: QueueMessage) {
+        self.dead.insert(message.id, message);
+        while self.dead.len() > DEAD_MAX
+            && let Some((id, oldest)) = self.dead.pop_first()
+        {
+            self.bytes -= oldest.body.len();
+            self.changes.push(MessageChange::Remove(id));
+        }
+    }
+
+    /// Puts a dead letter back, behind all that wait.
+    pub(crate) fn put_back(&mut self, id: MessageId) -> bool {
+        let Some(mut message) = self.dead.remove(&id) else {
+            return false;
+        };
+        self.changes.push(MessageChange::Remove(id));
+        message.id = self.next;
+        self.next = MessageId(message.id.0 + 1);
+        message.attempts = 0;
+        message.not_before = Millis(0);
+        message.died_at = None;
+        self.changes.push(MessageChange::Insert(message.clone()));
+        self.wait(message);
+        true
+    }
+
+    pub(crate) fn discard(&mut self, id: MessageId) -> bool {
+        let Some(message) = self.dead.remove(&id) else {
+            return false;
+        };
+        self.bytes -= message.body.len();
+        self.changes.push(MessageChange::Remove(id));
+        true
+    }
+
+    /// How many there are, dead letters not counted.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.taken.len()
+    }
+
+    /// Those that wait or are taken, oldest first.
+    pub(crate) fn messages(&self) -> Vec<QueueMessage> {
+        let mut all: Vec<_> = self.waiting.values().chain(self.taken.values()).collect();
+        all.sort_unstable_by_key(|message| message.id);
+        all.into_iter().cloned().collect()
+    }
+
+    pub(crate) fn dead_letters(&self) -> Vec<QueueMessage> {
+        self.dead.values().cloned().collect()
+    }
+
+    /// When the next of those that cannot be had yet can be.
+    pub(crate) fn next_at(&self, now: Millis) -> Option<Millis> {
+        let later = self.delayed.iter().find(|(at, _)| *at > now);
+        later.map(|(at, _)| *at)
+    }
+
+    /// Whether some of those that were delayed can be had now, and nobody has been told.
+    pub(crate) fn has_due(&self, now: Millis) -> bool {
+        self.delayed.first().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// The same; and now somebody has been told.
+    pub(crate) fn take_due(&mut self, now: Millis) -> bool {
+        let has_due = self.has_due(now);
+        while self.has_due(now)
+            && let Some((_, id)) = self.delayed.pop_first()
+        {
+            // Once it could be had it can, even if the clock is set back.
+            if let Some(message) = self.waiting.get_mut(&id) {
+                message.not_before = Millis(0);
+            }
+        }
+        has_due
+    }
+
+    pub(crate) const fn is_unchanged(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// What is to be committed now. There is no commit under way.
+    pub(crate) fn take_changes(&mut self) -> Vec<MessageChange> {
+        self.committing = std::mem::take(&mut self.received);
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The commit under way is durable.
+    pub(crate) fn committed(&mut self) {
+        self.committing.clear();
+    }
+
+    /// The guest broke down, perhaps over one of the messages it had: what has to be kept of that. Without it a message
+    /// that no guest survives would come again for ever.
+    pub(crate) fn crashed(&mut self, now: Millis) -> Vec<MessageChange> {
+        let received = self.received.drain(..).chain(self.committing.drain(..));
+        let received: Vec<_> = received.collect();
+        let taken = std::mem::take(&mut self.taken);
+        let taken = taken.into_values().map(|taken| (taken.id, taken.attempts));
+        let attempts_max = self.bounds.attempts_max;
+        let had = received.into_iter().chain(taken);
+        had.map(|(id, attempts)| MessageChange::Update {
+            id,
+            attempts,
+            not_before: again_at(attempts, now),
+            died_at: (attempts >= attempts_max).then_some(now),
+        })
+        .collect()
+    }
+}
+
+fn update(message: &QueueMessage) -> MessageChange {
+    MessageChange::Update {
+        id: message.id,
+        attempts: message.attempts,
+        not_before: message.not_before,
+        died_at: message.died_at,
+    }
+}
+
+/// When a message that was taken so often can be taken again.
+fn again_at(attempts: u32, now: Millis) -> Millis {
+    match attempts {
+        0 | 1 => Millis(0),
+        _ => {
+            let doublings = (attempts - 2).min(20);
+            let wait = (AGAIN_AFTER_MS << doublings).min(AGAIN_AFTER_MS_MAX);
+            Millis(now.0.saturating_add(wait))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_000_000);
+
+    fn queue(attempts_max: u32) -> Queue {
+        let bounds = Bounds {
+            messages_max: 3,
+            message_bytes_max: 8,
+            bytes_max: 16,
+            attempts_max,
+        };
+        Queue {
+            declared: ["a", "b"].map(str::to_owned).into(),
+            bounds,
+            waiting: BTreeMap::new(),
+            delayed: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            received: Vec::new(),
+            committing: Vec::new(),
+            next: MessageId(1),
+            bytes: 0,
+            changes: Vec::new(),
+        }
+    }
+
+    fn send(queue: &mut Queue, name: &str) -> u64 {
+        let sent = queue.send(name.to_owned(), Bytes::from_static(b"1"), NOW, None);
+        sent.unwrap().unwrap().0
+    }
+
+    fn wanted(names: &[&str], count_max: usize, is_take: bool) -> Wanted {
+        Wanted {
+            queues: names.iter().map(|name| (*name).to_owned()).collect(),
+            count_max,
+            is_take,
+            ..Wanted::default()
+        }
+    }
+
+    fn ids(messages: &[QueueMessage]) -> Vec<u64> {
+        messages.iter().map(|message| message.id.0).collect()
+    }
+
+    #[test]
+    fn a_batch_keeps_the_order_of_sending_over_its_queues() {
+        let mut queue = queue(5);
+        send(&mut queue, "a");
+        send(&mut queue, "b");
+        send(&mut queue, "a");
+        assert_eq!(ids(&queue.receive(&wanted(&["b"], 9, false), NOW)), [2]);
+        assert_eq!(ids(&queue.receive(&wanted(&[], 9, false), NOW)), [1, 3]);
+        assert!(queue.receive(&wanted(&[], 9, false), NOW).is_empty());
+        assert_eq!((queue.len(), queue.bytes), (0, 0));
+    }
+
+    #[test]
+    fn bounds_are_answers() {
+        let mut queue = queue(5);
+        let mut send = |name: &str, bytes: usize| {
+            queue.send(name.to_owned(), Bytes::from(vec![0; bytes]), NOW, None)
+        };
+        assert_eq!(send("nowhere", 1).unwrap(), None);
+        let error = send("a", 9).unwrap_err();
+        assert!(error.is(codes::QUEUE_MESSAGE_TOO_LARGE));
+        send("a", 8).unwrap();
+        send("a", 8).unwrap();
+        assert!(send("a", 1).unwrap_err().message.contains("16 bytes"));
+        send("a", 0).unwrap();
+        let error = send("a", 0).unwrap_err();
+        assert!(error.is(codes::QUEUE_FULL));
+        assert!(error.message.contains("Queue is full. Limit is 3"));
+    }
+
+    #[test]
+    fn what_is_given_back_comes_again_in_its_place_and_later_each_time() {
+        let mut queue = queue(3);
+        let first = MessageId(send(&mut queue, "a"));
+        send(&mut queue, "a");
+        let take = wanted(&[], 1, true);
+        assert_eq!(queue.receive(&take, NOW)[0].attempts, 1);
+        queue.give_back(first, NOW);
+        let again = queue.receive(&take, NOW);
+        assert_eq!((again[0].id, again[0].attempts), (first, 2));
+        queue.give_back(first, NOW);
+        assert_eq!(ids(&queue.receive(&take, NOW)), [2], "the first waits now");
+        assert_eq!(queue.next_at(NOW), Some(Millis(NOW.0 + 100)));
+        let later = Millis(NOW.0 + 100);
+        assert!(queue.take_due(later));
+        assert_eq!(ids(&queue.receive(&take, later)), [1]);
+        queue.give_back(first, later);
+        assert!(queue.receive(&take, Millis(i64::MAX)).is_empty());
+        assert_eq!(ids(&queue.dead_letters()), [1]);
+        assert!(queue.put_back(first));
+        let back = queue.receive(&take, NOW);
+        assert_eq!(
+            (back[0].id.0, back[0].attempts),
+            (3, 1),
+            "behind the others"
+        );
+    }
+
+    #[test]
+    fn a_delayed_message_is_found_when_its_time_has_come() {
+        let mut queue = queue(3);
+        let delay = Some(Duration::from_secs(1));
+        let sent = queue.send("a".to_owned(), Bytes::new(), NOW, delay);
+        sent.unwrap().unwrap();
+        let all = wanted(&[], 1, false);
+        assert!(queue.receive(&all, Millis(NOW.0 + 999)).is_empty());
+        assert!(!queue.take_due(Millis(NOW.0 + 999)));
+        assert!(queue.take_due(Millis(NOW.0 + 1_000)));
+        assert_eq!(queue.next_at(NOW), None, "it is told once");
+        // Even if the clock is set back just then.
+        assert_eq!(ids(&queue.receive(&all, NOW)), [1]);
+    }
+
+    #[test]
+    fn a_crash_counts_as_an_attempt_of_all_that_the_guest_had() {
+        let mut queue = queue(2);
+        for _ in 0..3 {
+            send(&mut queue, "a");
+        }
+        queue.take_changes();
+        queue.committed();
+        queue.receive(&wanted(&[], 1, false), NOW);
+        queue.take_changes();
+        queue.receive(&wanted(&[], 1, true), NOW);
+        let had: Vec<(u64, u32)> = queue
+            .crashed(NOW)
+            .into_iter()
+            .map(|change| match change {
+                MessageChange::Update { id, attempts, .. } => (id.0, attempts),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(had, [(1, 1), (2, 1)]);
+    }
+}

@@ -1,0 +1,474 @@
+//! An actor's schedule, in memory while it is awake. Pure: what time it is is handed in.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use greenroom_model::{
+    ActorError, Limits, Millis, NewScheduled, Outcome, Scheduled, ScheduledRun, Timing, When, codes,
+};
+use greenroom_storage::ScheduleChange;
+
+use super::cron;
+
+/// The longest name of an entry, in bytes.
+const ID_BYTES_MAX: usize = 128;
+/// The shortest interval of an entry that recurs, in milliseconds.
+const EVERY_MS_MIN: i64 = 10;
+/// How often a run is tried.
+const TRIES_MAX: u32 = 8;
+/// How long the first failure waits.
+const AGAIN_AFTER_MS: i64 = 1_000;
+/// How long a failure waits at most.
+const AGAIN_AFTER_MS_MAX: i64 = 300_000;
+/// Runs that are remembered.
+const RUNS_MAX: usize = 100;
+/// How much is remembered of what a run failed with, in bytes.
+const ERROR_BYTES_MAX: usize = 512;
+/// What an entry costs besides its bytes.
+const ENTRY_BYTES: usize = 128;
+
+/// The schedule of one actor.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    entries: HashMap<String, Scheduled>,
+    /// Those that do not run, by when they are to be tried.
+    order: BTreeSet<(Millis, String)>,
+    /// Those that run, and for what time.
+    running: HashMap<String, Running>,
+    runs: VecDeque<ScheduledRun>,
+    next_run: u64,
+    bytes: usize,
+    entries_max: usize,
+    bytes_max: usize,
+    changes: Vec<ScheduleChange>,
+}
+
+#[derive(Debug)]
+struct Running {
+    due_at: Millis,
+    started_at: Millis,
+    /// The entry was removed, or replaced, since.
+    is_stale: bool,
+}
+
+impl Schedule {
+    pub(crate) fn new(entries: Vec<Scheduled>, runs: Vec<ScheduledRun>, limits: &Limits) -> Self {
+        let order = entries.iter().map(|entry| (entry.try_at, entry.id.clone()));
+        Self {
+            order: order.collect(),
+            bytes: entries.iter().map(size).sum(),
+            entries: entries
+                .into_iter()
+                .map(|entry| (entry.id.clone(), entry))
+                .collect(),
+            running: HashMap::new(),
+            next_run: runs.last().map_or(1, |run| run.number + 1),
+            runs: runs.into(),
+            entries_max: limits.schedule_entries_max,
+            bytes_max: limits.schedule_bytes_max,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Adds an entry, or replaces the one of its name; its name.
+    pub(crate) fn add(&mut self, new: NewScheduled, now: Millis) -> Result<String, ActorError> {
+        let id = new.id.unwrap_or_else(made_up);
+        if id.is_empty() || id.len() > ID_BYTES_MAX {
+            let text = format!("the name of a schedule's entry has 1 to {ID_BYTES_MAX} bytes");
+            return Err(ActorError::new(codes::SCHEDULE_INVALID_NAME, text));
+        }
+        let (timing, due_at) = begin(new.when, now)?;
+        let entry = Scheduled {
+            id: id.clone(),
+            action: new.action,
+            args: new.args,
+            timing,
+            due_at,
+            try_at: due_at,
+            failures: 0,
+        };
+        let old = self.entries.get(&id);
+        let bytes = self.bytes + size(&entry) - old.map_or(0, size);
+        if (old.is_none() && self.entries.len() >= self.entries_max) || bytes > self.bytes_max {
+            let (entries, bytes) = (self.entries_max, self.bytes_max);
+            let text = format!("a schedule has at most {entries} entries, and {bytes} bytes");
+            return Err(ActorError::new(codes::SCHEDULE_FULL, text));
+        }
+        self.forget(&id);
+        self.put(entry);
+        Ok(id)
+    }
+
+    /// Removes an entry; whether there was one.
+    pub(crate) fn cancel(&mut self, id: &str) -> bool {
+        let is_known = self.forget(id);
+        if is_known {
+            self.changes.push(ScheduleChange::Remove(id.to_owned()));
+        }
+        is_known
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<Scheduled> {
+        self.entries.get(id).cloned()
+    }
+
+    pub(crate) fn list(&self) -> Vec<Scheduled> {
+        let mut entries: Vec<Scheduled> = self.entries.values().cloned().collect();
+        entries.sort_by(|a, b| (a.try_at, &a.id).cmp(&(b.try_at, &b.id)));
+        entries
+    }
+
+    pub(crate) fn history(&self) -> Vec<ScheduledRun> {
+        self.runs.iter().cloned().collect()
+    }
+
+    /// When something is to be tried next.
+    pub(crate) fn next_at(&self) -> Option<Millis> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    /// When the actor must next be awake for it, if it ended now: what runs has not been done.
+    pub(crate) fn alarm(&self) -> Option<Millis> {
+        let running = self.running.iter().filter(|(_, run)| !run.is_stale);
+        let running = running.map(|(_, run)| run.due_at);
+        running.chain(self.next_at()).min()
+    }
+
+    /// The first entry that is due, which runs from now on.
+    pub(crate) fn take_due(&mut self, now: Millis) -> Option<Scheduled> {
+        let (at, _) = self.order.first()?;
+        if *at > now {
+            return None;
+        }
+        let (_, id) = self.order.pop_first()?;
+        let entry = self.entries.get(&id)?;
+        let run = Running {
+            due_at: entry.due_at,
+            started_at: now,
+            is_stale: false,
+        };
+        self.running.insert(id, run);
+        Some(entry.clone())
+    }
+
+    /// A run is over.
+    pub(crate) fn ended(&mut self, entry: &Scheduled, result: Result<(), String>, now: Millis) {
+        let id = &entry.id;
+        // Another run of this name may have begun, if the entry was replaced meanwhile.
+        let is_its = |run: &Running| run.due_at == entry.due_at;
+        let Some(run) = self.running.get(id).filter(|run| is_its(run)) else {
+            return;
+        };
+        let (started_at, is_stale) = (run.started_at, run.is_stale);
+        self.running.remove(id);
+        let failures = entry.failures + 1;
+        let (outcome, error) = match result {
+            Ok(()) => (Outcome::Done, None),
+            Err(error) if failures < TRIES_MAX => (Outcome::Failed, Some(error)),
+            Err(error) => (Outcome::GivenUp, Some(error)),
+        };
+        self.remember(entry, started_at, outcome, error);
+        if is_stale {
+            return;
+        }
+        let mut entry = entry.clone();
+        let next = if outcome == Outcome::Failed {
+            entry.failures = failures;
+            entry.try_at = again_at(failures, now);
+            Some(entry)
+        } else {
+            recur(entry, now)
+        };
+        match next {
+            Some(next) => self.put(next),
+            None => _ = self.cancel(id),
+        }
+    }
+
+    pub(crate) const fn is_unchanged(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<ScheduleChange> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The guest broke down, perhaps over what was running: that counts as a failure, or it would be tried again at
+    /// once, for ever. Nothing else that has not been committed is kept.
+    pub(crate) fn crashed(&mut self, now: Millis) -> Vec<ScheduleChange> {
+        self.changes.clear();
+        let running = std::mem::take(&mut self.running);
+        for (id, run) in running {
+            let entry = self.entries.get(&id).filter(|_| !run.is_stale).cloned();
+            if let Some(entry) = entry {
+                self.running.insert(id, run);
+                self.ended(&entry, Err("the actor broke down".to_owned()), now);
+            }
+        }
+        self.take_changes()
+    }
+
+    fn put(&mut self, entry: Scheduled) {
+        self.bytes += size(&entry);
+        self.order.insert((entry.try_at, entry.id.clone()));
+        self.changes.push(ScheduleChange::Put(entry.clone()));
+        if let Some(old) = self.entries.insert(entry.id.clone(), entry) {
+            self.bytes -= size(&old);
+        }
+    }
+
+    /// Takes an entry out; whether there was one.
+    fn forget(&mut self, id: &str) -> bool {
+        let Some(entry) = self.entries.remove(id) else {
+            return false;
+        };
+        self.bytes -= size(&entry);
+        self.order.remove(&(entry.try_at, entry.id));
+        if let Some(run) = self.running.get_mut(id) {
+            run.is_stale = true;
+        }
+        true
+    }
+
+    fn remember(
+        &mut self,
+        entry: &Scheduled,
+        started_at: Millis,
+        outcome: Outcome,
+        error: Option<String>,
+    ) {
+        let error = error.map(|mut error| {
+            error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
+            error
+        });
+        let run = ScheduledRun {
+            number: self.next_run,
+            id: entry.id.clone(),
+            action: entry.action.clone(),
+            due_at: entry.due_at,
+            started_at,
+            outcome,
+            error,
+        };
+        self.next_run += 1;
+        self.runs.push_back(run.clone());
+        while self.runs.len() > RUNS_MAX {
+            self.runs.pop_front();
+        }
+        let keep_from = self.runs.front().map_or(0, |oldest| oldest.number);
+        self.changes.push(ScheduleChange::Ran { run, keep_from });
+    }
+}
+
+/// Ordered by time, like everything that is made up here.
+fn made_up() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+fn size(entry: &Scheduled) -> usize {
+    let timing = match &entry.timing {
+        Timing::Once | Timing::Every { .. } => 0,
+        Timing::Cron {
+            expression,
+            time_zone,
+        } => expression.len() + time_zone.as_ref().map_or(0, String::len),
+    };
+    entry.id.len() + entry.action.len() + entry.args.len() + timing + ENTRY_BYTES
+}
+
+fn begin(when: When, now: Millis) -> Result<(Timing, Millis), ActorError> {
+    let later = |ms: i64| Millis(now.0.saturating_add(ms));
+    Ok(match when {
+        When::At(at) => (Timing::Once, at),
+        When::AfterMs(ms) => (Timing::Once, later(ms.max(0))),
+        When::EveryMs(every_ms) if every_ms >= EVERY_MS_MIN => {
+            let from_ms = now.0;
+            (Timing::Every { from_ms, every_ms }, later(every_ms))
+        }
+        When::EveryMs(every_ms) => {
+            let text =
+                format!("an interval of {every_ms} ms is too short; {EVERY_MS_MIN} is the least");
+            return Err(ActorError::new(codes::SCHEDULE_INVALID_INTERVAL, text));
+        }
+        When::Cron {
+            expression,
+            time_zone,
+        } => {
+            let due_at = cron::next(&expression, time_zone.as_deref(), now)?;
+            let timing = Timing::Cron {
+                expression,
+                time_zone,
+            };
+            (timing, due_at)
+        }
+    })
+}
+
+/// The entry with its next time; `None` if it was for once. Times that have passed are not made up for.
+fn recur(mut entry: Scheduled, now: Millis) -> Option<Scheduled> {
+    let after = entry.due_at.max(now);
+    entry.due_at = match &entry.timing {
+        Timing::Once => return None,
+        Timing::Every { from_ms, every_ms } => {
+            let steps = after.0.saturating_sub(*from_ms).div_euclid(*every_ms);
+            let next = steps.saturating_add(1).saturating_mul(*every_ms);
+            Millis(from_ms.saturating_add(next))
+        }
+        Timing::Cron {
+            expression,
+            time_zone,
+        } => cron::next(expression, time_zone.as_deref(), after).ok()?,
+    };
+    entry.try_at = entry.due_at;
+    entry.failures = 0;
+    Some(entry)
+}
+
+fn again_at(failures: u32, now: Millis) -> Millis {
+    let doublings = failures.saturating_sub(1).min(20);
+    let wait = (AGAIN_AFTER_MS << doublings).min(AGAIN_AFTER_MS_MAX);
+    Millis(now.0.saturating_add(wait))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const NOW: Millis = Millis(1_000_000);
+
+    fn at(ms: i64) -> Millis {
+        Millis(NOW.0 + ms)
+    }
+
+    fn schedule() -> Schedule {
+        let limits = Limits {
+            schedule_entries_max: 3,
+            ..Limits::default()
+        };
+        Schedule::new(Vec::new(), Vec::new(), &limits)
+    }
+
+    fn add(schedule: &mut Schedule, id: &str, when: When) -> Result<String, ActorError> {
+        let new = NewScheduled {
+            id: (!id.is_empty()).then(|| id.to_owned()),
+            action: "act".to_owned(),
+            args: Bytes::from_static(&[0x80]),
+            when,
+        };
+        schedule.add(new, NOW)
+    }
+
+    #[test]
+    fn entries_run_in_the_order_of_their_times_and_never_early() {
+        let mut schedule = schedule();
+        add(&mut schedule, "later", When::AfterMs(20)).unwrap();
+        add(&mut schedule, "sooner", When::At(at(10))).unwrap();
+        assert_eq!(schedule.next_at(), Some(at(10)));
+        assert!(schedule.take_due(at(9)).is_none());
+        let ids: Vec<String> = std::iter::from_fn(|| schedule.take_due(at(20)))
+            .map(|entry| entry.id)
+            .collect();
+        assert_eq!(ids, ["sooner", "later"]);
+        assert_eq!(schedule.next_at(), None);
+        assert_eq!(schedule.alarm(), Some(at(10)), "if it ended now");
+    }
+
+    #[test]
+    fn a_run_that_is_done_is_gone_and_remembered() {
+        let mut schedule = schedule();
+        add(&mut schedule, "once", When::AfterMs(5)).unwrap();
+        let entry = schedule.take_due(at(5)).unwrap();
+        schedule.take_changes();
+        schedule.ended(&entry, Ok(()), at(7));
+        assert!(matches!(
+            &schedule.take_changes()[..],
+            [ScheduleChange::Ran { run, .. }, ScheduleChange::Remove(id)]
+                if id == "once" && run.outcome == Outcome::Done && run.due_at == at(5)
+        ));
+        assert_eq!((schedule.alarm(), schedule.bytes), (None, 0));
+    }
+
+    #[test]
+    fn a_run_that_fails_is_tried_again_later_each_time_and_then_given_up() {
+        let mut schedule = schedule();
+        add(&mut schedule, "once", When::AfterMs(0)).unwrap();
+        let mut now = NOW;
+        let mut waits = Vec::new();
+        while let Some(entry) = schedule.take_due(now) {
+            schedule.ended(&entry, Err("no".to_owned()), now);
+            if let Some(next) = schedule.next_at() {
+                waits.push((next.0 - now.0) / 1_000);
+                now = next;
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64]);
+        let outcomes = schedule.history().into_iter().map(|run| run.outcome);
+        let outcomes: Vec<_> = outcomes.collect();
+        assert_eq!(outcomes.len(), 8);
+        assert_eq!(outcomes[7], Outcome::GivenUp);
+        assert!(schedule.list().is_empty());
+    }
+
+    #[test]
+    fn an_interval_does_not_drift_and_does_not_make_up_for_lost_time() {
+        let mut schedule = schedule();
+        add(&mut schedule, "every", When::EveryMs(100)).unwrap();
+        let entry = schedule.take_due(at(130)).unwrap();
+        schedule.ended(&entry, Ok(()), at(150));
+        assert_eq!(schedule.next_at(), Some(at(200)));
+        let entry = schedule.take_due(at(950)).unwrap();
+        assert_eq!(entry.due_at, at(200));
+        schedule.ended(&entry, Ok(()), at(951));
+        assert_eq!(schedule.next_at(), Some(at(1_000)), "once, not eight times");
+        // The clock was set back: it goes on from where it was.
+        let entry = schedule.take_due(at(1_000)).unwrap();
+        schedule.ended(&entry, Ok(()), at(-500));
+        assert_eq!(schedule.next_at(), Some(at(1_100)));
+    }
+
+    #[test]
+    fn what_was_cancelled_or_replaced_while_it_ran_does_not_come_back() {
+        let mut schedule = schedule();
+        add(&mut schedule, "x", When::EveryMs(100)).unwrap();
+        let entry = schedule.take_due(at(100)).unwrap();
+        assert!(schedule.cancel("x"));
+        schedule.ended(&entry, Err("no".to_owned()), at(110));
+        assert!(schedule.list().is_empty());
+
+        add(&mut schedule, "y", When::AfterMs(0)).unwrap();
+        let entry = schedule.take_due(NOW).unwrap();
+        add(&mut schedule, "y", When::AfterMs(50)).unwrap();
+        schedule.ended(&entry, Ok(()), at(1));
+        assert_eq!(schedule.next_at(), Some(at(50)), "the new one stays");
+    }
+
+    #[test]
+    fn a_crash_counts_as_a_failure_of_what_ran() {
+        let mut schedule = schedule();
+        add(&mut schedule, "runs", When::AfterMs(0)).unwrap();
+        add(&mut schedule, "waits", When::AfterMs(50)).unwrap();
+        schedule.take_due(NOW).unwrap();
+        schedule.take_changes();
+        let changes = schedule.crashed(NOW);
+        assert!(matches!(
+            &changes[..],
+            [ScheduleChange::Ran { .. }, ScheduleChange::Put(entry)]
+                if entry.id == "runs" && entry.failures == 1 && entry.try_at == at(1_000)
+        ));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let mut schedule = schedule();
+        let every = |ms| When::EveryMs(ms);
+        assert!(add(&mut schedule, "x", every(9)).is_err());
+        assert!(add(&mut schedule, "x", every(-1)).is_err());
+        assert!(add(&mut schedule, &"x".repeat(129), When::AfterMs(0)).is_err());
+        for id in ["a", "b", "c", "c"] {
+            add(&mut schedule, id, When::AfterMs(0)).unwrap();
+        }
+        let full = add(&mut schedule, "", When::AfterMs(0)).unwrap_err();
+        assert!(full.is(codes::SCHEDULE_FULL));
+    }
+}

@@ -1,0 +1,112 @@
+//! When what an actor has changed is committed, and what that lets out.
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use greenroom_model::{ActorError, Head, codes};
+use greenroom_runtime::{Guest, Saved, Snapshot};
+use greenroom_storage::{Commit, Error as StorageError, Kept};
+use tracing::warn;
+
+use crate::activate::unavailable;
+use crate::activation::{Activation, End};
+use crate::handle::aborted;
+
+/// A commit under way.
+pub(crate) type Committing = BoxFuture<'static, Result<Kept, StorageError>>;
+
+impl Activation<'_> {
+    /// Looks at the state. What changed is committed, and what waits is covered by that; if nothing changed,
+    /// what waits leaves.
+    pub(crate) async fn settle(&mut self, guest: &Guest<'_>) -> Option<End> {
+        self.is_touched = false;
+        if !self.is_started && self.head == Head(0) {
+            // The actor is not created before its create has returned: there is nothing to keep yet, and a
+            // create that waits for it would wait for itself.
+            self.gate.open();
+            return None;
+        }
+        let Saved { state, conns } = match guest.snapshot().await {
+            Err(crash) => return Some(self.crashed(&crash)),
+            Ok(saved) => saved,
+        };
+        let state = match state {
+            Snapshot::Changed(state) => Some(state),
+            Snapshot::Unchanged => None,
+        };
+        let largest = conns.iter().map(|(_, state)| state.len()).max();
+        let bytes = state
+            .as_ref()
+            .map_or(0, Bytes::len)
+            .max(largest.unwrap_or(0));
+        if bytes > self.limits.state_bytes_max {
+            return Some(End::Crashed(too_large(bytes, self.limits.state_bytes_max)));
+        }
+        for (id, state) in &conns {
+            if let Some(opening) = self.opening.get_mut(id) {
+                opening.state = Some(state.clone());
+            }
+        }
+        self.conns.set_states(conns);
+        let conns = self.conns.take_changes();
+        let data = self.data.take_changes(self.is_stopped);
+        // An actor exists from its first commit on, whether or not it has a state.
+        if state.is_none() && conns.is_empty() && data.is_none() && self.head != Head(0) {
+            self.gate.open();
+            return None;
+        }
+        let commit = Commit {
+            actor: self.actor,
+            generation: self.generation,
+            head: self.head,
+            revision: self.active.revision_id,
+            state,
+            conns,
+            data: data.unwrap_or_default(),
+        };
+        let storage = self.storage.clone();
+        self.gate.begin_commit();
+        self.commit = Some(Box::pin(async move { storage.commit(commit).await }));
+        None
+    }
+
+    pub(crate) fn committed(&mut self, kept: Result<Kept, StorageError>) -> Option<End> {
+        match kept {
+            Ok(kept) => {
+                self.head.0 += 1;
+                self.data.committed(kept);
+                self.gate.end_commit();
+                None
+            }
+            Err(error) => {
+                let actor_id = self.identity.id;
+                warn!(%actor_id, %error, "a commit failed; the actor goes back to what was kept");
+                let told = match error {
+                    StorageError::Fenced | StorageError::Gone => aborted(),
+                    _ => unavailable(),
+                };
+                self.gate.refuse_all(&told);
+                self.is_fenced = true;
+                Some(End::Lost)
+            }
+        }
+    }
+}
+
+/// The end of the commit under way; never, if there is none. Cancel-safe.
+pub(crate) async fn next_kept(commit: &mut Option<Committing>) -> Result<Kept, StorageError> {
+    match commit {
+        Some(under_way) => {
+            let kept = under_way.await;
+            *commit = None;
+            kept
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn too_large(bytes: usize, most: usize) -> ActorError {
+    let text = format!(
+        "the actor's state has {bytes} bytes; at most {most} are allowed, so this change was not kept"
+    );
+    ActorError::new(codes::STATE_TOO_LARGE, text)
+}
