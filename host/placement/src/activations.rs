@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use crate::alarms::Alarms;
 use crate::directory::Directory;
 
 /// So that callers of different actors seldom wait for the same lock.
@@ -32,6 +33,7 @@ struct Awake {
 pub(crate) struct Activations {
     shards: Arc<[Shard]>,
     directory: Arc<Directory>,
+    alarms: Arc<Alarms>,
     parts: Parts,
     /// One permit for each activation.
     places: Arc<Semaphore>,
@@ -42,8 +44,9 @@ pub(crate) struct Activations {
 }
 
 impl Activations {
-    pub(crate) fn new(directory: Arc<Directory>, parts: Parts) -> Self {
+    pub(crate) fn new(directory: Arc<Directory>, alarms: Arc<Alarms>, parts: Parts) -> Self {
         Self {
+            alarms,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             directory,
             places: Arc::new(Semaphore::new(parts.limits.awake_max)),
@@ -88,27 +91,24 @@ impl Activations {
 
     /// Tells the activations of these types to move to the current revision.
     pub(crate) fn upgrade(&self, actor_types: &[ActorType]) {
-        self.order(Order::Upgrade, |awake| {
-            actor_types.contains(&awake.actor_type)
+        self.tell(|awake| {
+            if actor_types.contains(&awake.actor_type) {
+                awake.handle.order(Order::Upgrade);
+            }
         });
     }
 
     /// Lets no activation begin any more, puts all to sleep, and waits for them.
     pub(crate) async fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
-        self.order(Order::Sleep, |_| true);
+        self.tell(|awake| awake.handle.close());
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    fn order(&self, order: Order, is_meant: impl Fn(&Awake) -> bool) {
+    fn tell(&self, what: impl Fn(&Awake)) {
         for shard in &*self.shards {
-            lock(shard)
-                .values()
-                .filter(|awake| is_meant(awake))
-                .for_each(|awake| {
-                    awake.handle.order(order);
-                });
+            lock(shard).values().for_each(&what);
         }
     }
 
@@ -143,15 +143,17 @@ impl Activations {
         let departure = Departure {
             shards: self.shards.clone(),
             directory: self.directory.clone(),
+            alarms: self.alarms.clone(),
             actor: actor.clone(),
             handle: handle.clone(),
-            is_gone: false,
+            // Unless it says otherwise.
+            ended: Ended::Broken,
             _place: place,
         };
         self.tasks.spawn(async move {
             // Moved in whole, so that it is dropped however the activation ends.
             let mut departure = departure;
-            departure.is_gone = life.await == Ended::Gone;
+            departure.ended = life.await;
             drop(departure);
         });
         Ok(Some(handle))
@@ -198,15 +200,16 @@ impl Activations {
 struct Departure {
     shards: Arc<[Shard]>,
     directory: Arc<Directory>,
+    alarms: Arc<Alarms>,
     actor: Arc<ActorRecord>,
     handle: Handle,
-    is_gone: bool,
+    ended: Ended,
     _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        if self.is_gone {
+        if self.ended == Ended::Gone {
             self.directory.forget(&self.actor);
         }
         let mut shard = lock(&self.shards[shard_of(self.actor.id)]);
@@ -217,6 +220,8 @@ impl Drop for Departure {
             shard.remove(&self.actor.id);
         }
         drop(shard);
+        // It is no longer in the table, so that it can be woken.
+        self.alarms.ended(self.actor.id, self.ended);
         // Last: whoever waited for it looks at the table again.
         self.handle.set_ended();
     }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use bytes::Bytes;
 use greenroom_actor::Short;
-use greenroom_model::{ActorError, ActorId, ActorName, Lineage, Namespace, Outbound, Target};
+use greenroom_model::{
+    ActorError, ActorId, ActorName, Completion, Lineage, Namespace, Outbound, Target, Wait,
+};
 
 use crate::activations::closing;
 use crate::router::{Router, not_found};
@@ -52,6 +54,25 @@ impl Outbound for Inside {
         let answer = router.call(lineage, &target, caller, action, args).await;
         answer
             .map(|answer| answer.output)
+            .map_err(|failed| failed.error)
+    }
+
+    async fn send(
+        &self,
+        from: &Namespace,
+        lineage: Lineage,
+        target: Target,
+        queue: String,
+        body: Bytes,
+        wait: Wait,
+    ) -> Result<Completion, ActorError> {
+        let router = self.router()?;
+        check_namespace(&router, from, &target).await?;
+        let caller = Short::plain();
+        let sent = router
+            .send(lineage, &target, caller, queue, body, wait)
+            .await;
+        sent.map(|sent| sent.completion)
             .map_err(|failed| failed.error)
     }
 

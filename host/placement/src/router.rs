@@ -4,39 +4,49 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use greenroom_actor::{
-    CallError, Caller, Conn, Handle, HttpRequest, HttpResponse, Order, Output, Parts, Short,
-    Sockets, What,
+    CallError, Caller, Conn, Handle, HttpRequest, HttpResponse, Output, Parts, Short, Sockets,
+    Waiters, What,
 };
 use greenroom_model::{
-    ActorError, ActorId, ActorName, ActorSpecifier, ConnSink, Lineage, Message, Opening, Target,
-    codes,
+    ActorError, ActorId, ActorName, ActorSpecifier, Completion, ConnSink, Lineage, Message,
+    Opening, Target, Wait, codes,
 };
-use greenroom_storage::{ActorRecord, ListQuery};
+use greenroom_storage::ActorRecord;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::error;
 
 use crate::Foundation;
 use crate::activations::Activations;
-use crate::directory::{Directory, storage_error};
-use crate::info::{ActorInfo, ActorPage, Duplicate, ListFilter};
+use crate::alarms::{self, Alarms};
+use crate::directory::Directory;
+use crate::info::{ActorInfo, Duplicate};
 use crate::inside::Inside;
-use crate::registry::{Deployment, Registry, type_not_found};
-
-/// How often a destruction that comes too late for an activation's end is ordered again.
-const DESTROY_ATTEMPTS_MAX: usize = 3;
+use crate::registry::{Registry, type_not_found};
 
 /// The way to every actor.
 pub struct Router {
-    foundation: Foundation,
-    registry: Arc<Registry>,
-    directory: Arc<Directory>,
-    activations: Activations,
-    sockets: Arc<Sockets>,
-    /// Deploys under way, one of which works while the others wait.
-    tasks: TaskTracker,
-    deploys: Arc<Semaphore>,
+    pub(crate) foundation: Foundation,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) activations: Arc<Activations>,
+    pub(crate) sockets: Arc<Sockets>,
+    pub(crate) waiters: Arc<Waiters>,
+    alarms: Arc<Alarms>,
+    /// Deploys under way, one of which works while the others wait; and who looks after alarms.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) deploys: Arc<Semaphore>,
+    closing: CancellationToken,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub struct Sent {
+    /// Whether it was completed, if anybody waited for that.
+    pub completion: Completion,
+    /// Who took it.
+    pub actor: ActorSpecifier,
 }
 
 /// What a call came to.
@@ -93,15 +103,20 @@ impl Router {
         Arc::new_cyclic(|router: &Weak<Self>| {
             let directory = Arc::new(Directory::new(foundation.clone()));
             let sockets = Arc::new(Sockets::default());
+            let waiters = Arc::new(Waiters::default());
+            let alarms = Arc::new(Alarms::new(foundation.clock.clone()));
             let parts = Parts {
                 storage: foundation.storage.clone(),
                 engine: foundation.engine.clone(),
                 revisions: registry.clone(),
                 outbound: Arc::new(Inside(router.clone())),
                 sockets: sockets.clone(),
+                waiters: waiters.clone(),
+                clock: foundation.clock.clone(),
                 limits: foundation.limits.clone(),
             };
-            let activations = Activations::new(directory.clone(), parts);
+            let activations = Activations::new(directory.clone(), alarms.clone(), parts);
+            let activations = Arc::new(activations);
             let deploys_max = foundation.limits.uploads_max;
             Self {
                 foundation,
@@ -109,10 +124,30 @@ impl Router {
                 directory,
                 activations,
                 sockets,
+                waiters,
+                alarms,
                 tasks: TaskTracker::new(),
                 deploys: Arc::new(Semaphore::new(deploys_max)),
+                closing: CancellationToken::new(),
             }
         })
+    }
+
+    /// Begins to wake actors when their time comes, until [`close`](Self::close).
+    pub fn watch_alarms(&self) {
+        let run = alarms::run(
+            self.alarms.clone(),
+            self.activations.clone(),
+            self.foundation.storage.clone(),
+            self.foundation.limits.alarm_wakes_max,
+        );
+        let closing = self.closing.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = run => {}
+                () = closing.cancelled() => {}
+            }
+        });
     }
 
     /// Runs an action for `caller` and waits for its result. The actor is woken, or created, if need be.
@@ -138,7 +173,7 @@ impl Router {
         };
         match self.enter(lineage, target, what).await? {
             (Output::Value(output), actor) => Ok(Answer { output, actor }),
-            (Output::Done | Output::Response(_), _) => Err(ActorError::internal().into()),
+            _ => Err(ActorError::internal().into()),
         }
     }
 
@@ -156,7 +191,48 @@ impl Router {
         let what = What::Request(Arc::new(opening), Box::new(request));
         match self.enter(Lineage::default(), target, what).await? {
             (Output::Response(response), actor) => Ok((response.map(|boxed| *boxed), actor)),
-            (Output::Done | Output::Value(_), _) => Err(ActorError::internal().into()),
+            _ => Err(ActorError::internal().into()),
+        }
+    }
+
+    /// Sends a message to a queue of an actor, which is woken, or created, if need be. Returns when it is in its queue,
+    /// durably, or, if `wait` says so, when it has been completed. A queue that there is not takes nothing, and
+    /// what was sent to it counts as completed.
+    ///
+    /// # Errors
+    ///
+    /// `queue.*`, `auth.forbidden`, or why it could not be sent.
+    pub async fn send(
+        &self,
+        lineage: Lineage,
+        target: &Target,
+        caller: Short,
+        queue: String,
+        body: Bytes,
+        wait: Wait,
+    ) -> Result<Sent, Failed> {
+        let what = What::Send {
+            from: caller,
+            queue,
+            body,
+            is_waited_for: wait != Wait::No,
+        };
+        let (Output::Sent(waiting), actor) = self.enter(lineage, target, what).await? else {
+            return Err(ActorError::internal().into());
+        };
+        let most = self.foundation.limits.queue_wait_max;
+        let completed = match (waiting, wait) {
+            (Some(waiting), Wait::Until(within)) => {
+                waiting.wait(within.unwrap_or(most).min(most)).await
+            }
+            _ => Ok(Completion::Completed(None)),
+        };
+        match completed {
+            Ok(completion) => Ok(Sent { completion, actor }),
+            Err(error) => Err(Failed {
+                error,
+                actor: Some(actor),
+            }),
         }
     }
 
@@ -221,7 +297,7 @@ impl Router {
         }
     }
 
-    async fn enter(
+    pub(crate) async fn enter(
         &self,
         lineage: Lineage,
         target: &Target,
@@ -323,116 +399,6 @@ impl Router {
             .map(|actor| self.info(&actor)))
     }
 
-    /// One page of actors.
-    ///
-    /// # Errors
-    ///
-    /// An internal error if the store cannot be read.
-    pub async fn list(&self, filter: ListFilter) -> Result<ActorPage, ActorError> {
-        let most = self.foundation.limits.page_actors_max;
-        let query = ListQuery {
-            namespace: filter.namespace,
-            actor_type: filter.actor_type,
-            after: filter.after,
-            count_max: filter.count_max.map_or(most, |count| count.clamp(1, most)),
-        };
-        let page = self
-            .foundation
-            .storage
-            .list(query)
-            .await
-            .map_err(storage_error)?;
-        let next = page
-            .actors
-            .last()
-            .filter(|_| page.has_more)
-            .map(|actor| actor.id);
-        Ok(ActorPage {
-            actors: page.actors.iter().map(|actor| self.info(actor)).collect(),
-            next,
-        })
-    }
-
-    /// Puts an actor to sleep and waits until it does. One that sleeps already stays as it is.
-    ///
-    /// # Errors
-    ///
-    /// `actor.not_found`.
-    pub async fn sleep(&self, id: ActorId) -> Result<(), ActorError> {
-        self.directory.find(id).await?.ok_or_else(not_found)?;
-        if let Some(handle) = self.activations.get(id) {
-            handle.order(Order::Sleep);
-            handle.ended().await;
-        }
-        Ok(())
-    }
-
-    /// Removes an actor for good and waits until it is gone. It is woken first if it sleeps, because it
-    /// may have something to do when it is destroyed.
-    ///
-    /// # Errors
-    ///
-    /// `actor.not_found`.
-    pub async fn destroy(&self, id: ActorId) -> Result<(), ActorError> {
-        let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
-        for _ in 0..DESTROY_ATTEMPTS_MAX {
-            // An actor that cannot start, or whose code is gone, can be destroyed all the same.
-            let Ok(handle) = self.activations.get_or_activate(&actor).await else {
-                break;
-            };
-            handle.order(Order::Destroy);
-            handle.ended().await;
-            // It may have been falling asleep already, or have crashed; then it is still there.
-            let found = self
-                .foundation
-                .storage
-                .find(id)
-                .await
-                .map_err(storage_error)?;
-            if found.is_none() {
-                return Ok(());
-            }
-        }
-        self.foundation
-            .storage
-            .destroy(actor.row)
-            .await
-            .map_err(storage_error)?;
-        self.directory.forget(&actor);
-        self.sockets.close(id);
-        // Whoever woke it in between can keep nothing any more, and has no business in memory either.
-        if let Some(handle) = self.activations.get(id) {
-            handle.order(Order::Sleep);
-        }
-        Ok(())
-    }
-
-    /// Deploys a component and moves the awake actors of its types to it, each after its begun turns have
-    /// finished. Does not wait for them.
-    ///
-    /// # Errors
-    ///
-    /// `component.*` says what is wrong with it; nothing has changed then.
-    ///
-    /// Goes on to its end when the future is dropped: what the store has taken has to be switched over to.
-    pub async fn deploy(self: &Arc<Self>, bytes: Bytes) -> Result<Deployment, ActorError> {
-        let place = self.deploys.clone().try_acquire_owned().map_err(|_| {
-            let text = "as many deploys are waiting as may; try again";
-            ActorError::new(codes::SERVICE_UNAVAILABLE, text)
-        })?;
-        let router = self.clone();
-        let deploying = self.tasks.spawn(async move {
-            let _place = place;
-            let (deployment, changed) = router.registry.deploy(bytes).await?;
-            router.activations.upgrade(&changed);
-            Ok(deployment)
-        });
-        deploying.await.unwrap_or_else(|error| {
-            error!(%error, "a deploy broke down");
-            Err(ActorError::internal())
-        })
-    }
-
     /// How many actors are awake.
     #[must_use]
     pub fn awake_count(&self) -> usize {
@@ -442,6 +408,7 @@ impl Router {
     /// Lets nothing begin any more, puts every actor to sleep, and waits for that. Within what time is up
     /// to the caller.
     pub async fn close(&self) {
+        self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         self.activations.close().await;
@@ -487,7 +454,7 @@ impl Router {
         }
     }
 
-    fn info(&self, actor: &ActorRecord) -> ActorInfo {
+    pub(crate) fn info(&self, actor: &ActorRecord) -> ActorInfo {
         ActorInfo {
             id: actor.id,
             name: actor.name.clone(),
