@@ -1,6 +1,6 @@
 //! Flags and subcommands.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::settings::SETTINGS;
 
@@ -61,8 +61,85 @@ pub(crate) fn command() -> Command {
                 .arg(actor_type())
                 .arg(key()),
         )
+        .subcommand(queue())
+        .subcommand(schedule())
         .after_help(
             "Exit codes: 0 done; 1 the host said no; 2 wrong usage; 3 the host cannot be reached.",
+        )
+}
+
+fn queue() -> Command {
+    let about = "Look into the queues of an actor, which is woken for that";
+    let list = |name, about| {
+        of_actor(["queue", name], about, "")
+            .arg(
+                Arg::new("limit")
+                    .long("limit")
+                    .value_name("COUNT")
+                    .value_parser(value_parser!(u32).range(1..=1_000))
+                    .default_value("100")
+                    .help("At most so many"),
+            )
+            .arg(
+                Arg::new("bodies")
+                    .long("bodies")
+                    .action(ArgAction::SetTrue)
+                    .help("With what was sent, as JSON"),
+            )
+    };
+    let change = |name, about| of_actor(["queue", name], about, "MESSAGE");
+    let dead = "List the dead letters, which were taken too often, oldest first";
+    group("queue", about)
+        .subcommand(list("list", "List the messages, oldest first"))
+        .subcommand(list("dead", dead))
+        .subcommand(change("retry", "Put dead letters back into their queues"))
+        .subcommand(change("discard", "Remove dead letters for good"))
+}
+
+fn schedule() -> Command {
+    let about = "Look into the schedule of an actor, which is woken for that";
+    let list = "List what is to run, next first, and the last runs";
+    let cancel = "Remove entries; a run that has begun goes on";
+    group("schedule", about)
+        .subcommand(of_actor(["schedule", "list"], list, ""))
+        .subcommand(of_actor(["schedule", "cancel"], cancel, "ENTRY"))
+}
+
+fn group(name: &'static str, about: &'static str) -> Command {
+    Command::new(name)
+        .about(about)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+}
+
+/// A command about what one actor has: all of it, or the things that are named as `thing`.
+fn of_actor([group, name]: [&'static str; 2], about: &'static str, thing: &str) -> Command {
+    let (things, more) = match thing {
+        "" => (String::new(), String::new()),
+        thing => (
+            format!(" {thing}..."),
+            format!(", then one {thing} or more"),
+        ),
+    };
+    let usage = format!(
+        "greenroom {group} {name} [OPTIONS] TYPE KEY{things}\n       \
+         greenroom {group} {name} [OPTIONS] --id ID{things}"
+    );
+    remote(name, about)
+        .override_usage(usage)
+        .arg(namespace())
+        .arg(
+            Arg::new("id")
+                .long("id")
+                .value_name("ID")
+                .help("The actor's id, instead of its type and key"),
+        )
+        // Where they end depends on `--id`, which is more than a parser of flags can be told.
+        .arg(
+            Arg::new("words")
+                .value_name("WORD")
+                .num_args(0..)
+                .help(format!("The actor's TYPE and KEY (not with --id){more}")),
         )
 }
 
@@ -173,4 +250,40 @@ fn key() -> Arg {
 /// A text that the command line has, or has by default.
 pub(crate) fn text<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
     matches.get_one::<String>(name).map_or("", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn an_actor_is_named_by_type_and_key_or_by_its_id() {
+        for (line, id, words) in [
+            ("queue list counter a/b --limit 5", "", 2),
+            ("queue retry --id 12 7 8", "12", 2),
+            ("queue discard counter a 7", "", 3),
+            ("schedule cancel counter a tick", "", 3),
+        ] {
+            let line = ["greenroom"].into_iter().chain(line.split(' '));
+            let matches = command().try_get_matches_from(line).unwrap();
+            let (_, matches) = matches.subcommand().unwrap();
+            let (_, matches) = matches.subcommand().unwrap();
+            assert_eq!(text(matches, "id"), id);
+            let given = matches.get_many::<String>("words").unwrap();
+            assert_eq!(given.len(), words);
+        }
+        for line in [
+            "queue",
+            "queue list a b --limit 0",
+            "schedule list --bodies",
+        ] {
+            let line = ["greenroom"].into_iter().chain(line.split(' '));
+            assert!(command().try_get_matches_from(line).is_err());
+        }
+    }
 }

@@ -19,15 +19,38 @@ pub(crate) struct Setting {
 
 /// Where it goes, and what it may be.
 enum Field {
-    Count(fn(&mut Limits) -> &mut usize, usize, usize),
-    Bytes(fn(&mut Limits) -> &mut usize, usize, usize),
+    Count(fn(&mut Limits) -> &mut dyn Number, u64, u64),
+    Bytes(fn(&mut Limits) -> &mut dyn Number, u64, u64),
     Time(fn(&mut Limits) -> &mut Duration, Duration, Duration),
 }
 
+/// A whole number, of whatever width.
+trait Number {
+    fn get(&self) -> u64;
+    fn set(&mut self, value: u64) -> Result<()>;
+}
+
+macro_rules! number {
+    ($($width:ty),*) => {$(
+        impl Number for $width {
+            fn get(&self) -> u64 {
+                u64::try_from(*self).unwrap_or(u64::MAX)
+            }
+
+            fn set(&mut self, value: u64) -> Result<()> {
+                *self = Self::try_from(value).context("it is too large")?;
+                Ok(())
+            }
+        }
+    )*};
+}
+
+number!(u32, u64, usize);
+
 const MS: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(86_400);
-const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
 
 macro_rules! setting {
     ($kind:ident $name:ident, $least:expr, $most:expr, $help:literal) => {
@@ -58,6 +81,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!(Bytes guest_memory_bytes_max, MIB, 1024 * MIB, "Memory of one actor"),
     setting!(Time guest_burst_max, MS, DAY, "Time that an actor may compute without waiting in between"),
     setting!(Bytes state_bytes_max, KIB, 512 * MIB, "State of one actor"),
+    setting!(Count queue_messages_max, 1, 100_000, "Messages in all queues of one actor, unless its type says otherwise"),
+    setting!(Bytes queue_message_bytes_max, KIB, MIB, "One message of a queue, unless the actor's type says otherwise"),
+    setting!(Bytes queue_bytes_max, KIB, 1024 * MIB, "All messages of one actor"),
+    setting!(Count queue_attempts_max, 1, 1_000_000, "Times that a message may be taken before it is a dead letter, unless the actor's type says otherwise"),
+    setting!(Time queue_wait_max, MS, DAY, "Time that a sender may wait for its message to be completed"),
+    setting!(Bytes kv_bytes_max, KIB, 1024 * 1024 * MIB, "Key-value pairs of one actor"),
+    setting!(Count schedule_entries_max, 1, 1_000_000, "Entries in the schedule of one actor"),
+    setting!(Bytes schedule_bytes_max, KIB, 512 * MIB, "The schedule of one actor"),
+    setting!(Count alarm_wakes_max, 1, 65_536, "Sleeping actors that are woken at once for what they have scheduled"),
     setting!(Bytes component_bytes_max, KIB, 512 * MIB, "An uploaded component"),
     setting!(Count connections_max, 1, 1_000_000, "Connections that clients may hold open"),
     setting!(Count requests_max, 1, 1_000_000, "Requests that may be under way, over all connections"),
@@ -66,6 +98,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!(Time head_timeout, MS, DAY, "Time that a client has to send a request's head, also between requests"),
     setting!(Time body_timeout, MS, DAY, "Time that a client has to send a request's body"),
     setting!(Time write_timeout, MS, DAY, "Time that a client may take without accepting any of an answer"),
+    setting!(Time ping_every, MS, DAY, "Pause between pings on a WebSocket"),
+    setting!(Time silence_max, MS, DAY, "Time without a word, or a pong, after which a WebSocket's client is gone; longer than ping_every"),
     setting!(Bytes incoming_bytes_max, KIB, 64 * MIB, "Body of an action call"),
     setting!(Bytes outgoing_bytes_max, KIB, 64 * MIB, "Answer of an action call"),
     setting!(Count websockets_max, 1, 1_000_000, "WebSockets that clients may hold open"),
@@ -83,12 +117,12 @@ impl Setting {
         let mut defaults = Limits::default();
         let (default, least, most) = match self.field {
             Field::Count(field, least, most) => (
-                field(&mut defaults).to_string(),
+                field(&mut defaults).get().to_string(),
                 least.to_string(),
                 most.to_string(),
             ),
             Field::Bytes(field, least, most) => {
-                (bytes(*field(&mut defaults)), bytes(least), bytes(most))
+                (bytes(field(&mut defaults).get()), bytes(least), bytes(most))
             }
             Field::Time(field, least, most) => {
                 (time(*field(&mut defaults)), time(least), time(most))
@@ -103,14 +137,13 @@ impl Setting {
             match self.field {
                 Field::Count(field, least, most) => {
                     let value = text.parse().context("it has to be a whole number")?;
-                    *field(limits) = within(value, least, most, |n| n.to_string())?;
+                    field(limits).set(within(value, least, most, |n| n.to_string())?)?;
                 }
                 Field::Bytes(field, least, most) => {
                     let size: ByteSize = text
                         .parse()
                         .map_err(|e| anyhow::anyhow!("{e}; a size is like 64MiB"))?;
-                    let value = usize::try_from(size.as_u64()).context("it is too large")?;
-                    *field(limits) = within(value, least, most, bytes)?;
+                    field(limits).set(within(size.as_u64(), least, most, bytes)?)?;
                 }
                 Field::Time(field, least, most) => {
                     let value = humantime::parse_duration(text)
@@ -136,8 +169,8 @@ fn within<T: PartialOrd + Copy>(
     Ok(value)
 }
 
-fn bytes(count: usize) -> String {
-    ByteSize(count as u64)
+fn bytes(count: u64) -> String {
+    ByteSize(count)
         .display()
         .iec()
         .to_string()
@@ -166,7 +199,7 @@ mod tests {
             let mut defaults = Limits::default();
             let is_within = match setting.field {
                 Field::Count(f, least, most) | Field::Bytes(f, least, most) => {
-                    (least..=most).contains(f(&mut defaults))
+                    (least..=most).contains(&f(&mut defaults).get())
                 }
                 Field::Time(f, least, most) => (least..=most).contains(f(&mut defaults)),
             };
@@ -184,12 +217,22 @@ mod tests {
         setting("turns_max").apply(&mut limits, "7").unwrap();
         assert_eq!(limits.sleep_after, Duration::from_millis(250));
         assert_eq!((limits.state_bytes_max, limits.turns_max), (2 << 20, 7));
+        setting("kv_bytes_max").apply(&mut limits, "1TiB").unwrap();
+        setting("queue_attempts_max")
+            .apply(&mut limits, "3")
+            .unwrap();
+        assert_eq!(
+            (limits.kv_bytes_max, limits.queue_attempts_max),
+            (1 << 40, 3)
+        );
         for (name, text) in [
             ("sleep_after", "5"),
             ("sleep_after", "0s"),
             ("turns_max", "1"),
             ("state_bytes_max", "1GiB"),
             ("state_bytes_max", "much"),
+            ("queue_attempts_max", "0"),
+            ("queue_attempts_max", "-1"),
         ] {
             let refused = setting(name).apply(&mut limits, text).unwrap_err();
             assert!(format!("{refused:#}").contains(name), "{refused:#}");

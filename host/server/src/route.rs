@@ -36,6 +36,8 @@ pub(crate) struct GatewayPath<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wanted<'a> {
     Action(Cow<'a, str>),
+    /// A message for a queue.
+    Queue(Cow<'a, str>),
     /// A realtime connection.
     Connect,
     /// A raw request, with the path that the actor is to see.
@@ -54,6 +56,14 @@ pub(crate) enum AdminPath<'a> {
     Actors,
     Actor(&'a str),
     Sleep(&'a str),
+    Queue(&'a str),
+    DeadLetters(&'a str),
+    /// An actor, and a message of it.
+    DeadLetter(&'a str, &'a str),
+    Retry(&'a str, &'a str),
+    Schedule(&'a str),
+    /// An actor, and the name of an entry, decoded.
+    Scheduled(&'a str, Cow<'a, str>),
     Components,
     Component(&'a str),
 }
@@ -94,22 +104,44 @@ pub(crate) fn route<'a>(
     }
     let mut segments = path.split('/').skip(1);
     let first = segments.next().unwrap_or_default();
-    let rest: [Option<&str>; 3] = std::array::from_fn(|_| segments.next());
+    let rest: [Option<&str>; 2] = std::array::from_fn(|_| segments.next());
     Ok(match (first, rest) {
-        ("", [None, ..]) => Route::Root,
-        ("health", [None, ..]) => Route::Health,
-        ("metadata", [None, ..]) => Route::Metadata,
-        ("gateway", [Some(_), ..]) => gateway(&path["/gateway/".len()..])?,
-        ("actors", [None, ..]) => Route::Admin(AdminPath::Actors),
-        ("actors", [Some(id), None, _]) => Route::Admin(AdminPath::Actor(id)),
-        ("actors", [Some(id), Some("sleep"), None]) => Route::Admin(AdminPath::Sleep(id)),
-        ("components", [None, ..]) => Route::Admin(AdminPath::Components),
-        ("components", [Some(name), None, _]) => Route::Admin(AdminPath::Component(name)),
-        _ => {
-            let text = "The requested resource was not found";
-            return Err(ActorError::new(codes::ROUTE_NOT_FOUND, text));
+        ("", [None, _]) => Route::Root,
+        ("health", [None, _]) => Route::Health,
+        ("metadata", [None, _]) => Route::Metadata,
+        ("gateway", [Some(_), _]) => gateway(&path["/gateway/".len()..])?,
+        ("actors", [None, _]) => Route::Admin(AdminPath::Actors),
+        ("actors", [Some(id), None]) => Route::Admin(AdminPath::Actor(id)),
+        ("actors", [Some(id), Some(part)]) => {
+            let rest = std::array::from_fn(|_| segments.next());
+            Route::Admin(part_of_actor(id, part, rest)?)
         }
+        ("components", [None, _]) => Route::Admin(AdminPath::Components),
+        ("components", [Some(name), None]) => Route::Admin(AdminPath::Component(name)),
+        _ => return Err(not_found()),
     })
+}
+
+fn part_of_actor<'a>(
+    id: &'a str,
+    part: &str,
+    rest: [Option<&'a str>; 3],
+) -> Result<AdminPath<'a>, ActorError> {
+    Ok(match (part, rest) {
+        ("sleep", [None, ..]) => AdminPath::Sleep(id),
+        ("queue", [None, ..]) => AdminPath::Queue(id),
+        ("dead-letters", [None, ..]) => AdminPath::DeadLetters(id),
+        ("dead-letters", [Some(message), None, _]) => AdminPath::DeadLetter(id, message),
+        ("dead-letters", [Some(message), Some("retry"), None]) => AdminPath::Retry(id, message),
+        ("schedule", [None, ..]) => AdminPath::Schedule(id),
+        ("schedule", [Some(entry), None, _]) => AdminPath::Scheduled(id, decode(entry)?),
+        _ => return Err(not_found()),
+    })
+}
+
+fn not_found() -> ActorError {
+    let text = "The requested resource was not found";
+    ActorError::new(codes::ROUTE_NOT_FOUND, text)
 }
 
 fn gateway(path: &str) -> Result<Route<'_>, ActorError> {
@@ -148,11 +180,18 @@ fn wanted(path: &str) -> Result<Wanted<'_>, ActorError> {
         _ if is_below(path, "/request") => Wanted::Request(one_slash(&path["/request".len()..])),
         // The stock server leaves the prefix in here, and takes it away there.
         _ if is_below(path, "/websocket") => Wanted::Websocket(Cow::Borrowed(path)),
-        _ => match path.strip_prefix("/action/") {
-            Some(name) if !name.is_empty() && !name.contains('/') => Wanted::Action(decode(name)?),
-            _ => Wanted::Other(path),
+        _ => match (named_in(path, "/action/"), named_in(path, "/queue/")) {
+            (Some(name), _) => Wanted::Action(decode(name)?),
+            (_, Some(name)) => Wanted::Queue(decode(name)?),
+            (None, None) => Wanted::Other(path),
         },
     })
+}
+
+/// What a path names in its one segment behind `prefix`.
+fn named_in<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    let name = path.strip_prefix(prefix)?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
 fn is_below(path: &str, prefix: &str) -> bool {
@@ -194,7 +233,9 @@ mod tests {
             "/health",
             "/actors",
             "/actors/1/sleep",
+            "/actors/1/dead-letters/2/retry",
             "/gateway/a/action/b",
+            "/gateway/a/queue/b",
             "/components/x",
         ] {
             assert!(at(path).is_some(), "{path}");
@@ -210,6 +251,10 @@ mod tests {
         };
         assert_eq!((&*path.target, path.has_token), ("a b", true));
         assert_eq!(path.wanted, Wanted::Action("g.add".into()));
+        assert_eq!(
+            wanted("/queue/my%20tasks").unwrap(),
+            Wanted::Queue("my tasks".into())
+        );
         for (given, seen) in [
             ("/request", "/"),
             ("/request/", "/"),
@@ -231,6 +276,10 @@ mod tests {
             "/action",
             "/action/",
             "/action/a/b",
+            "/queue",
+            "/queue/",
+            "/queue/a/b",
+            "/queues/a",
             "/nothing",
             "/requests",
         ] {
@@ -243,11 +292,32 @@ mod tests {
     }
 
     #[test]
+    fn the_parts_of_an_actor_have_paths_of_their_own() {
+        for (path, part) in [
+            ("queue", AdminPath::Queue("1")),
+            ("dead-letters", AdminPath::DeadLetters("1")),
+            ("dead-letters/2", AdminPath::DeadLetter("1", "2")),
+            ("dead-letters/2/retry", AdminPath::Retry("1", "2")),
+            ("schedule", AdminPath::Schedule("1")),
+            ("schedule/a%2Fb", AdminPath::Scheduled("1", "a/b".into())),
+        ] {
+            assert!(part.is_for_operators(), "{path}");
+            let whole = format!("/actors/1/{path}");
+            assert_eq!(route(&whole, None).unwrap(), Route::Admin(part), "{path}");
+        }
+    }
+
+    #[test]
     fn other_paths_lead_nowhere() {
         for path in [
             "/nothing",
             "/actors/1/2",
             "/actors/1/sleep/3",
+            "/actors/1/queue/2",
+            "/actors/1/dead-letters/2/3",
+            "/actors/1/dead-letters/2/retry/3",
+            "/actors/1/schedule/2/3",
+            "/actors/1/schedule/%ff",
             "/gateway",
             "/api/rivetx",
             "//",

@@ -104,7 +104,7 @@ fn argument(text: &str) -> Json {
 }
 
 /// A path segment, with what is not plain escaped.
-fn segment(text: &str) -> String {
+pub(super) fn segment(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
@@ -130,17 +130,8 @@ pub(super) async fn destroy(client: &Client, output: &Output, matches: &ArgMatch
 }
 
 async fn remove(client: &Client, matches: &ArgMatches, namespace: &str) -> Result<String, Failure> {
-    let mut query = Serializer::new(String::new());
-    query.append_pair("namespace", namespace);
-    query.append_pair("name", text(matches, "actor-type"));
-    query.append_pair("key", text(matches, "key"));
-    let path = format!("/actors?{}", query.finish());
-    let found = client.send(Method::GET, &path, JSON, whole("")).await?;
-    let Some(id) = found["actors"][0]["actor_id"].as_str() else {
-        let message = "there is no such actor";
-        let error = json!({ "group": "actor", "code": "not_found", "message": message });
-        return Err(Failure::Refused(error));
-    };
+    let (actor_type, key) = (text(matches, "actor-type"), text(matches, "key"));
+    let id = find(client, namespace, actor_type, key).await?;
     let query = Serializer::new(String::new())
         .append_pair("namespace", namespace)
         .finish();
@@ -152,5 +143,25 @@ async fn remove(client: &Client, matches: &ArgMatches, namespace: &str) -> Resul
             whole(""),
         )
         .await?;
-    Ok(id.to_owned())
+    Ok(id)
+}
+
+/// The id of the actor of this type and key.
+pub(super) async fn find(
+    client: &Client,
+    namespace: &str,
+    actor_type: &str,
+    key: &str,
+) -> Result<String, Failure> {
+    let mut query = Serializer::new(String::new());
+    query.append_pair("namespace", namespace);
+    query.append_pair("name", actor_type);
+    query.append_pair("key", key);
+    let path = format!("/actors?{}", query.finish());
+    let found = client.send(Method::GET, &path, JSON, whole("")).await?;
+    let id = found["actors"][0]["actor_id"].as_str();
+    id.map(str::to_owned).ok_or_else(|| {
+        let message = "there is no such actor";
+        Failure::Refused(json!({ "group": "actor", "code": "not_found", "message": message }))
+    })
 }

@@ -2,6 +2,9 @@
 
 mod actors;
 mod components;
+mod named;
+mod queue;
+mod schedule;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -42,6 +45,11 @@ pub(crate) fn run(matches: &ArgMatches) -> Exit {
     let Some((name, matches)) = matches.subcommand() else {
         return Exit::Usage;
     };
+    // Some commands are groups of others.
+    let (name, matches) = match matches.subcommand() {
+        Some((part, matches)) => (format!("{name} {part}"), matches),
+        None => (name.to_owned(), matches),
+    };
     if name == "serve" {
         return serve(matches);
     }
@@ -61,12 +69,18 @@ pub(crate) fn run(matches: &ArgMatches) -> Exit {
         Err(error) => return output.usage(&format!("cannot start: {error}")),
     };
     runtime.block_on(async {
-        match name {
+        match &*name {
             "deploy" => components::deploy(&client, &output, matches).await,
             "components" => components::list(&client, &output).await,
             "actors" => actors::list(&client, &output, matches).await,
             "call" => actors::call(&client, &output, matches).await,
             "destroy" => actors::destroy(&client, &output, matches).await,
+            "queue list" => queue::list(&client, &output, matches).await,
+            "queue dead" => queue::dead(&client, &output, matches).await,
+            "queue retry" => queue::retry(&client, &output, matches).await,
+            "queue discard" => queue::discard(&client, &output, matches).await,
+            "schedule list" => schedule::list(&client, &output, matches).await,
+            "schedule cancel" => schedule::cancel(&client, &output, matches).await,
             _ => Exit::Usage,
         }
     })

@@ -22,18 +22,19 @@ const IDS_MAX: usize = 100;
 
 /// The query of every management call.
 #[derive(Debug, Default)]
-struct Query {
+pub(super) struct Query {
     namespace: Option<String>,
     name: Option<String>,
     key: Option<String>,
     actor_ids: Vec<String>,
     cursor: Option<String>,
     limit: Option<String>,
+    bodies: Option<String>,
 }
 
 impl Query {
     /// Parameters that we do not know are the business of other servers.
-    fn parse(query: &str) -> Self {
+    pub(super) fn parse(query: &str) -> Self {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.into_owned();
@@ -46,6 +47,7 @@ impl Query {
                 }
                 "cursor" => parsed.cursor = Some(value),
                 "limit" => parsed.limit = Some(value),
+                "bodies" => parsed.bodies = Some(value),
                 _ => {}
             }
         }
@@ -54,6 +56,23 @@ impl Query {
 
     fn namespace(&self, app: &App) -> Result<Namespace, ActorError> {
         app.namespace(self.namespace.as_deref().unwrap_or("default"))
+    }
+
+    /// How many things are wanted at most, if it says.
+    pub(super) fn limit(&self) -> Result<Option<usize>, ActorError> {
+        self.limit.as_deref().map(limit).transpose()
+    }
+
+    /// Whether the bodies of messages are wanted.
+    pub(super) fn wants_bodies(&self) -> Result<bool, ActorError> {
+        match self.bodies.as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => {
+                let text = "bodies has to be true or false";
+                Err(ActorError::new(codes::BAD_REQUEST, text))
+            }
+        }
     }
 }
 
@@ -87,7 +106,7 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Reply, ActorError> {
         namespace: Some(namespace),
         actor_type,
         after: query.cursor.as_deref().map(cursor).transpose()?,
-        count_max: query.limit.as_deref().map(limit).transpose()?,
+        count_max: query.limit()?,
     };
     let found = app.router.list(filter).await?;
     Ok(page(found.actors.iter(), found.next))
@@ -161,7 +180,8 @@ pub(super) async fn sleep(app: &App, query: &str, id: &str) -> Result<Reply, Act
     Ok(reply::json(&json!({})))
 }
 
-async fn in_namespace(app: &App, query: &str, id: &str) -> Result<ActorId, ActorError> {
+/// The actor of this id, if it is in the namespace that the query names.
+pub(super) async fn in_namespace(app: &App, query: &str, id: &str) -> Result<ActorId, ActorError> {
     let namespace = Query::parse(query).namespace(app)?;
     let found = match id.parse() {
         Ok(id) => app.router.find(id).await?,

@@ -71,15 +71,20 @@ fn actor_type(described: &ActorTypeDescription) -> Json {
     let events = described.events.iter().map(|event| {
         json!({ "name": event.name, "typeName": event.type_name, "guarded": event.guarded })
     });
+    let queues = described.queues.iter().map(|queue| {
+        json!({ "name": queue.name, "typeName": queue.type_name, "guarded": queue.guarded })
+    });
     let options = &described.options;
     json!({
         "name": described.name,
         "actions": actions.collect::<Vec<Json>>(),
         "events": events.collect::<Vec<Json>>(),
+        "queues": queues.collect::<Vec<Json>>(),
         "handlers": {
             "connections": described.handlers.connections,
             "request": described.handlers.request,
             "websocket": described.handlers.websocket,
+            "run": described.handlers.run,
         },
         "options": {
             "sleepAfterMs": options.sleep_after_ms,
@@ -88,6 +93,10 @@ fn actor_type(described: &ActorTypeDescription) -> Json {
             "stopGraceMs": options.stop_grace_ms,
             "connectionsKeepAwake": options.connections_keep_awake,
             "websocketsHibernate": options.websockets_hibernate,
+            "cancelAbandoned": options.cancel_abandoned,
+            "queueMessagesMax": options.queue_messages_max,
+            "queueMessageBytesMax": options.queue_message_bytes_max,
+            "queueAttemptsMax": options.queue_attempts_max,
         },
     })
 }

@@ -2,6 +2,7 @@
 
 mod actors;
 mod components;
+mod inspect;
 pub(crate) mod status;
 
 use greenroom_model::{ActorError, codes};
@@ -27,6 +28,18 @@ pub(crate) async fn answer(
         (&Method::POST, AdminPath::Actors) => actors::create(app, query, body).await,
         (&Method::DELETE, AdminPath::Actor(id)) => actors::destroy(app, query, id).await,
         (&Method::POST, AdminPath::Sleep(id)) => actors::sleep(app, query, id).await,
+        (&Method::GET, AdminPath::Queue(id)) => inspect::queue(app, query, id).await,
+        (&Method::GET, AdminPath::DeadLetters(id)) => inspect::dead_letters(app, query, id).await,
+        (&Method::POST, AdminPath::Retry(id, message)) => {
+            inspect::retry(app, query, id, message).await
+        }
+        (&Method::DELETE, AdminPath::DeadLetter(id, message)) => {
+            inspect::discard(app, query, id, message).await
+        }
+        (&Method::GET, AdminPath::Schedule(id)) => inspect::schedule(app, query, id).await,
+        (&Method::DELETE, AdminPath::Scheduled(id, entry)) => {
+            inspect::unschedule(app, query, id, entry).await
+        }
         (&Method::GET, AdminPath::Components) => components::list(app).await,
         (&Method::POST, AdminPath::Components) => components::deploy(app, body).await,
         (&Method::GET, AdminPath::Component(name)) => components::history(app, name).await,

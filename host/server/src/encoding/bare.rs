@@ -55,6 +55,28 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Something that may be absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, &'static str> {
+        if self.truth()? {
+            read(self).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// A number in eight bytes.
+    pub(super) fn long(&mut self) -> Result<u64, &'static str> {
+        let (number, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or("it is cut off in a number")?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*number))
+    }
+
     /// That nothing is left.
     pub(super) const fn end(&self) -> Result<(), &'static str> {
         if self.rest.is_empty() {

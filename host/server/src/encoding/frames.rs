@@ -156,8 +156,8 @@ fn encode_output(peer: Peer, call: u64, output: &[u8]) -> Result<Bytes, ActorErr
     Ok(body(peer, "ActionResponse", fields))
 }
 
-/// Writes an event, once for all peers of a form.
-pub(crate) fn encode_event(peer: Peer, event: &Event) -> Bytes {
+/// Writes an event, once for all peers of a form. One that cannot be written is an error for all of them.
+pub(crate) fn encode_event(peer: Peer, event: &Event) -> Result<Bytes, ActorError> {
     let form = match (peer.encoding, peer.version) {
         (Encoding::Json, _) => 0,
         (Encoding::Cbor, _) => 1,
@@ -166,9 +166,13 @@ pub(crate) fn encode_event(peer: Peer, event: &Event) -> Bytes {
         (Encoding::Bare, 3) => 4,
         (Encoding::Bare, _) => 5,
     };
-    event.form(form, |event| {
+    let frame = event.form(form, |event| {
         // Guests' output has been checked on its way in; nothing is the best that is left.
         let args = decode(&event.args).unwrap_or(Value::Array(Vec::new()));
+        if peer.encoding == Encoding::Json && json::has_huge_number(&args) {
+            // No frame is empty.
+            return Bytes::new();
+        }
         let args = to_client(args, peer.reads_tag_arrays());
         if peer.encoding == Encoding::Bare {
             let mut writer = Writer::new(peer.version);
@@ -183,7 +187,13 @@ pub(crate) fn encode_event(peer: Peer, event: &Event) -> Bytes {
             "Event",
             vec![("name", name), ("args", Field::Value(args))],
         )
-    })
+    });
+    if frame.is_empty() {
+        let text =
+            "an event has a BigInt of over 10,000 digits, which JSON is not written with here";
+        return Err(ActorError::new(codes::OUTGOING_TOO_LONG, text));
+    }
+    Ok(frame)
 }
 
 /// Writes an error that is no call's answer.
@@ -312,7 +322,7 @@ mod tests {
     fn the_captured_frames_in_bare() {
         let event = Event::new("newCount".into(), hex("81 18 2b").into());
         let wanted = hex("04 00 03 08 6e6577436f756e74 03 81 18 2b");
-        assert_eq!(encode_event(bare(4), &event), wanted);
+        assert_eq!(encode_event(bare(4), &event).unwrap(), wanted);
         let written = encode_answer(bare(4), &answer(0, Ok("18 2b")), 100);
         assert_eq!(written, hex("04 00 02 00 02 18 2b"));
         let error = |code: &str| ActorError::from_guest("g".into(), code.into(), "m".into(), None);
@@ -331,6 +341,17 @@ mod tests {
             written,
             hex(&format!("0200 00 20 {digits}31 20 {digits}32"))
         );
+    }
+
+    #[test]
+    fn an_event_that_json_cannot_say_is_an_error_there_only() {
+        let args = format!("81 c2 59 1388 {}", "ff".repeat(5_000));
+        let event = Event::new("e".into(), hex(&args).into());
+        for _ in 0..2 {
+            let error = encode_event(Peer::JSON, &event).unwrap_err();
+            assert!(error.is(codes::OUTGOING_TOO_LONG));
+        }
+        assert!(encode_event(bare(4), &event).is_ok());
     }
 
     #[test]

@@ -10,10 +10,12 @@ mod bignum;
 mod frames;
 mod javascript;
 mod json;
+mod queue;
 
 pub(crate) use self::frames::{
     decode_frame, encode_answer, encode_event, encode_failed, encode_opened,
 };
+pub(crate) use self::queue::{decode_message, encode_completion};
 
 use bytes::Bytes;
 use greenroom_model::{ActorError, ActorSpecifier, codes};
@@ -134,14 +136,7 @@ pub(crate) fn decode_action(encoding: Encoding, body: &[u8]) -> Result<(Peer, By
 
 /// Writes the body that answers an action call. `output` is native CBOR.
 pub(crate) fn encode_output(peer: Peer, output: &[u8]) -> Result<Bytes, ActorError> {
-    // Guests' output has been checked on its way in, so that this does not happen.
-    let output = decode(output).map_err(|_| ActorError::internal())?;
-    if peer.encoding == Encoding::Json && json::has_huge_number(&output) {
-        let text = "the answer has a BigInt of over 10,000 digits, which JSON is not written with here; use \
-                    the encoding bare or cbor";
-        return Err(ActorError::new(codes::OUTGOING_TOO_LONG, text));
-    }
-    let output = to_client(output, peer.reads_tag_arrays());
+    let output = for_peer(peer, output)?;
     Ok(match peer.encoding {
         Encoding::Json => {
             let mut body = serde_json::Map::new();
@@ -155,6 +150,23 @@ pub(crate) fn encode_output(peer: Peer, output: &[u8]) -> Result<Bytes, ActorErr
             writer.finish()
         }
     })
+}
+
+/// What a guest has answered, as it is to be written for this peer.
+fn for_peer(peer: Peer, answer: &[u8]) -> Result<Value, ActorError> {
+    // Guests' output has been checked on its way in, so that this does not happen.
+    let answer = decode(answer).map_err(|_| ActorError::internal())?;
+    if peer.encoding == Encoding::Json && json::has_huge_number(&answer) {
+        let text = "the answer has a BigInt of over 10,000 digits, which JSON is not written with here; use \
+                    the encoding bare or cbor";
+        return Err(ActorError::new(codes::OUTGOING_TOO_LONG, text));
+    }
+    Ok(to_client(answer, peer.reads_tag_arrays()))
+}
+
+/// A value as the JSON of an action's answer has it, for operators; `None` if JSON cannot say it.
+pub(crate) fn shown(value: &[u8]) -> Option<serde_json::Value> {
+    for_peer(Peer::JSON, value).ok().map(json::from_value)
 }
 
 /// Writes an error body.

@@ -1,9 +1,11 @@
-//! The public side: clients of actors come in here. Source: protocol, sections 6 and 8.
+//! The public side: clients of actors come in here. Source: protocol, sections 6, 8 and 9.
 
 mod action;
 mod queue;
+mod queue_send;
 mod refusals;
 mod request;
+mod short;
 mod socket;
 mod tongue;
 pub(crate) mod upgrade;
@@ -33,6 +35,9 @@ pub(crate) async fn answer(
         Wanted::Action(name) if head.method == Method::POST => {
             action::call(app, head, &target, name, body).await
         }
+        Wanted::Queue(name) if head.method == Method::POST => {
+            queue_send::send(app, head, &target, name, body).await
+        }
         Wanted::Request(path) => request::answer(app, head, &target, path, body).await,
         Wanted::Connect | Wanted::Websocket(_) => {
             let text = "this is for WebSockets; open one, over HTTP/1.1";
@@ -40,6 +45,10 @@ pub(crate) async fn answer(
         }
         Wanted::Action(_) => {
             let text = "an action is called with POST";
+            Err(ActorError::new(codes::METHOD_NOT_ALLOWED, text))
+        }
+        Wanted::Queue(_) => {
+            let text = "a message is sent with POST";
             Err(ActorError::new(codes::METHOD_NOT_ALLOWED, text))
         }
         Wanted::Health => {

@@ -54,6 +54,12 @@ pub(super) async fn answer(
 /// request that never arrived: they send it again.
 async fn begin(response: HttpResponse) -> Result<HttpResponse, ActorError> {
     let (head, mut body) = response.into_parts();
+    if head.status.is_informational() {
+        // Clients would wait for what comes after it, or speak another protocol from there on.
+        let status = head.status.as_u16();
+        let text = format!("onRequest handler must return a final status, and not {status}");
+        return Err(ActorError::new(codes::NO_RESPONSE, text));
+    }
     let first = match timeout(FIRST_PIECE_MAX, body.frame()).await {
         Err(_) => None,
         Ok(None) => return Ok(Response::from_parts(head, body)),

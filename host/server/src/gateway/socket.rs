@@ -33,10 +33,6 @@ use crate::route::{self, Route, named, route};
 
 pub(super) type Stream = WebSocketStream<TokioIo<Upgraded>>;
 
-/// How often a client is asked whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// After so much silence it is not.
-const SILENCE_MAX: Duration = Duration::from_secs(75);
 /// How long the other side may take over its part of the end.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// How long a slow client may take until it has read that it is too slow.
@@ -143,7 +139,7 @@ pub(super) async fn serve(wanted: Wanted, stream: Stream) {
                     () = app.closing_sockets.cancelled() => {}
                 }
                 let told = Outgoing::Failed(Box::new(error.clone()));
-                if let Some(frame) = tongue.write(&told, &app) {
+                if let Ok(Some(frame)) = tongue.write(&told, &app) {
                     _ = timeout(GOODBYE_MAX, write.send(frame)).await;
                 }
             }
@@ -275,11 +271,11 @@ async fn writer(
     queue: &Queue,
     write: &mut SplitSink<Stream, Message>,
 ) -> End {
-    let mut next_ping = Instant::now() + PING_EVERY;
+    let mut next_ping = Instant::now() + app.limits.ping_every;
     loop {
         // Also while there is much to write: a client that only listens says nothing of its own accord.
         if Instant::now() >= next_ping {
-            next_ping = Instant::now() + PING_EVERY;
+            next_ping = Instant::now() + app.limits.ping_every;
             if write.send(Message::Ping(Bytes::new())).await.is_err() {
                 return End::Client(1006, String::new());
             }
@@ -298,7 +294,10 @@ async fn writer(
                         return Ok(Some(End::Actor(*code, reason.clone())));
                     }
                     Outgoing::Opened(actor) => tongue.write_opened(*actor, id),
-                    other => tongue.write(other, app),
+                    other => match tongue.write(other, app) {
+                        Ok(frame) => frame,
+                        Err(error) => return Ok(Some(End::Failed(error))),
+                    },
                 };
                 let Some(frame) = frame else { continue };
                 if is_too_long(&outgoing, &frame, tongue, app) {
@@ -342,7 +341,7 @@ async fn reader(
     read: &mut SplitStream<Stream>,
 ) -> End {
     loop {
-        let message = match timeout(SILENCE_MAX, read.next()).await {
+        let message = match timeout(app.limits.silence_max, read.next()).await {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. })))) => {
                 return End::Garbage(too_long(app, tongue));
@@ -455,8 +454,9 @@ fn is_retried(error: &ActorError, is_query: bool) -> bool {
 }
 
 /// A connection that fails before it is open leaves the stock client idle for ever, unless the reason is one that it
-/// knows to be passing. These are, and it does not know them.
-fn retried(error: ActorError, tongue: &Tongue) -> ActorError {
+/// knows to be passing. These are, and it does not know them. One that is open and has to be closed for them says the
+/// same.
+pub(super) fn retried(error: ActorError, tongue: &Tongue) -> ActorError {
     let passing = [
         codes::OVERLOADED,
         codes::ABORTED,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use greenroom_model::{
     ActorError, ActorId, Answer, ConnId, Message as RawMessage, Outgoing, codes,
@@ -11,7 +12,7 @@ use greenroom_placement::{Conn, Frame};
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use super::queue::Queue;
-use super::socket::End;
+use super::socket::{End, retried};
 use crate::app::App;
 use crate::encoding::{
     Encoding, Peer, decode_frame, encode_answer, encode_event, encode_failed, encode_opened,
@@ -21,6 +22,9 @@ use crate::encoding::{
 const FIRST_VERSION: u16 = 2;
 /// The version of clients that speak in queries.
 const NEWEST_VERSION: u16 = 4;
+
+/// How long a connection stays whose subscription could not be entered: its actor has enough to do as it is.
+const RESUBSCRIBE_AFTER: Duration = Duration::from_secs(1);
 
 /// A way to speak. Cheap to clone; clones share what is learnt about the client.
 #[derive(Debug, Clone)]
@@ -75,10 +79,14 @@ impl Tongue {
         Some(to_message(peer, encode_opened(peer, actor, conn)))
     }
 
-    /// A frame for what an actor sends, if it is anything in this tongue.
-    pub(super) fn write(&self, outgoing: &Outgoing, app: &App) -> Option<Message> {
+    /// A frame for what an actor sends, if it is anything in this tongue. After an error the connection cannot go on.
+    pub(super) fn write(
+        &self,
+        outgoing: &Outgoing,
+        app: &App,
+    ) -> Result<Option<Message>, ActorError> {
         let Some(peer) = self.peer() else {
-            return match outgoing {
+            return Ok(match outgoing {
                 Outgoing::Message(RawMessage::Text(text)) => {
                     Some(Message::Text(Utf8Bytes::from(text.clone())))
                 }
@@ -86,15 +94,15 @@ impl Tongue {
                     Some(Message::Binary(bytes.clone()))
                 }
                 _ => None,
-            };
+            });
         };
         let bytes = match outgoing {
             Outgoing::Answer(answer) => encode_answer(peer, answer, app.limits.outgoing_bytes_max),
-            Outgoing::Event(event) => encode_event(peer, event),
+            Outgoing::Event(event) => encode_event(peer, event)?,
             Outgoing::Failed(error) => encode_failed(peer, error, app.limits.outgoing_bytes_max),
-            Outgoing::Opened(_) | Outgoing::Message(_) | Outgoing::Close(..) => return None,
+            Outgoing::Opened(_) | Outgoing::Message(_) | Outgoing::Close(..) => return Ok(None),
         };
-        Some(to_message(peer, bytes))
+        Ok(Some(to_message(peer, bytes)))
     }
 
     /// Reads a text or binary message.
@@ -143,7 +151,11 @@ impl Tongue {
                 output: Err(error),
                 actor: failed.actor,
             }))),
-            (Self::Stock(..), None) => queue.push(Outgoing::Failed(Box::new(error))),
+            (Self::Stock(..), None) => {
+                // It would stay without the events that it wants. The client comes back at once and asks again.
+                tokio::time::sleep(RESUBSCRIBE_AFTER).await;
+                return Err(End::Failed(retried(error, self)));
+            }
         }
         Ok(())
     }
