@@ -5,6 +5,7 @@
 //! meanwhile.
 
 use std::fmt;
+use std::time::Duration;
 
 use greenroom_value::{Value, decode, from_slice, to_vec};
 use serde::Serialize;
@@ -12,6 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::greenroom::actor::client as wit;
 use crate::bindings::greenroom::actor::types::PublicError;
+use crate::queues::Completion;
+use crate::time::to_ms;
 
 /// Why a call to another actor failed: what a client outside would be told.
 ///
@@ -150,6 +153,46 @@ impl Handle {
             .map_err(|error| CallError::mismatch(format!("the result of {action}: {error}")))
     }
 
+    /// Sends a message to a queue of the actor. Returns when it is in its queue, durably.
+    ///
+    /// # Errors
+    ///
+    /// `queue.full`, `queue.message_too_large`, `auth.forbidden`, or why it could not be sent.
+    pub async fn send(
+        &self,
+        queue: &str,
+        body: &(impl Serialize + ?Sized),
+    ) -> Result<(), CallError> {
+        self.send_for(queue, encode(body)?, wit::Wait::No).await?;
+        Ok(())
+    }
+
+    /// Sends a message to a queue of the actor, and waits until it is completed, or received. `None` waits as long as
+    /// the host does (5 minutes).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_and_wait(
+        &self,
+        queue: &str,
+        body: &(impl Serialize + ?Sized),
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Completion, CallError> {
+        let wait = wit::Wait::Until(timeout.into().map(to_ms));
+        let completion = self.send_for(queue, encode(body)?, wait).await?;
+        Completion::new(completion).map_err(|error| CallError::mismatch(error.to_string()))
+    }
+
+    async fn send_for(
+        &self,
+        queue: &str,
+        body: Vec<u8>,
+        wait: wit::Wait,
+    ) -> Result<wit::Completion, CallError> {
+        Ok(wit::send(self.to_wit(), queue.to_owned(), body, wait).await?)
+    }
+
     /// The actor's id; it is created first if the handle says so.
     ///
     /// # Errors
@@ -177,7 +220,7 @@ impl Handle {
     }
 }
 
-fn encode(value: &impl Serialize) -> Result<Vec<u8>, CallError> {
+fn encode(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, CallError> {
     to_vec(value).map_err(|error| CallError::mismatch(error.to_string()))
 }
 

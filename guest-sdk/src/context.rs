@@ -2,18 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::ops::Deref;
-use std::rc::Rc;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::bindings::greenroom::actor::types::Identity;
 use crate::bindings::greenroom::actor::{stopping, store};
+use crate::cancel::{Abort, Calls};
 use crate::client::Arguments;
 use crate::component::Actor;
 use crate::conn::Conn;
 use crate::events::{self, Named};
+use crate::receive::Scope;
 
 /// Everything an action can reach but the state: who the actor is, and its vars.
 ///
@@ -23,6 +27,9 @@ pub struct Env<A: Actor> {
     vars: RefCell<Option<A::Vars>>,
     /// By id, which is by time.
     conns: RefCell<BTreeMap<String, Conn<A>>>,
+    abort: Abort,
+    /// What it is the environment of.
+    inner: Weak<Inner<A>>,
 }
 
 impl<A: Actor> Env<A> {
@@ -110,10 +117,27 @@ impl<A: Actor> Env<A> {
                 .expect("the vars are made before anything else runs"),
         )
     }
+
+    pub(crate) const fn abort(&self) -> &Abort {
+        &self.abort
+    }
+
+    /// A context for what is no call of its own.
+    pub(crate) fn context(&self) -> Context<A> {
+        let inner = self.inner.upgrade();
+        Context {
+            inner: inner.expect("it is a part of what it points to"),
+            scope: Scope::new(false),
+        }
+    }
 }
 
-/// What an `async` action gets: an [`Env`], and the state for a moment at a time. Cheap to clone.
-pub struct Context<A: Actor>(Rc<Inner<A>>);
+/// What an `async` action gets: an [`Env`], and the state for a moment at a time. Cheap to clone; clones belong to the
+/// same call.
+pub struct Context<A: Actor> {
+    inner: Rc<Inner<A>>,
+    scope: Rc<Scope>,
+}
 
 struct Inner<A: Actor> {
     env: Env<A>,
@@ -122,11 +146,15 @@ struct Inner<A: Actor> {
     is_changed: Cell<bool>,
     /// The state may have changed since the hook for that last ran.
     is_touched: Cell<bool>,
+    calls: Calls,
 }
 
 impl<A: Actor> Clone for Context<A> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self {
+            inner: self.inner.clone(),
+            scope: self.scope.clone(),
+        }
     }
 }
 
@@ -134,23 +162,37 @@ impl<A: Actor> Deref for Context<A> {
     type Target = Env<A>;
 
     fn deref(&self) -> &Env<A> {
-        &self.0.env
+        &self.inner.env
     }
 }
 
 impl<A: Actor> Context<A> {
     pub(crate) fn new(identity: Identity) -> Self {
-        let env = Env {
-            identity,
-            vars: RefCell::default(),
-            conns: RefCell::default(),
-        };
-        Self(Rc::new(Inner {
-            env,
+        let inner = Rc::new_cyclic(|inner| Inner {
+            env: Env {
+                identity,
+                vars: RefCell::default(),
+                conns: RefCell::default(),
+                abort: Abort::default(),
+                inner: inner.clone(),
+            },
             state: RefCell::default(),
             is_changed: Cell::new(false),
             is_touched: Cell::new(false),
-        }))
+            calls: Calls::default(),
+        });
+        Self {
+            inner,
+            scope: Scope::new(false),
+        }
+    }
+
+    /// The context of one call, or hook, or of the run loop.
+    pub(crate) fn enter(&self, is_run: bool) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            scope: Scope::new(is_run),
+        }
     }
 
     /// Lends the state to look at.
@@ -159,7 +201,7 @@ impl<A: Actor> Context<A> {
     ///
     /// If called inside the closure of [`update`](Self::update), or before the state was made.
     pub fn read<R>(&self, visit: impl FnOnce(&A) -> R) -> R {
-        let state = self.0.state.borrow();
+        let state = self.inner.state.borrow();
         visit(
             state
                 .as_ref()
@@ -173,9 +215,9 @@ impl<A: Actor> Context<A> {
     ///
     /// If called inside the closure of [`read`](Self::read) or `update`, or before the state was made.
     pub fn update<R>(&self, visit: impl FnOnce(&mut A) -> R) -> R {
-        self.0.is_changed.set(true);
-        self.0.is_touched.set(true);
-        let mut state = self.0.state.borrow_mut();
+        self.inner.is_changed.set(true);
+        self.inner.is_touched.set(true);
+        let mut state = self.inner.state.borrow_mut();
         visit(
             state
                 .as_mut()
@@ -184,37 +226,67 @@ impl<A: Actor> Context<A> {
     }
 
     /// Returns when everything changed so far is durable. Only for actions that go on for long: whatever an
-    /// actor says waits for its writes anyway.
+    /// actor says waits for its writes anyway. The hook for changed states runs first, if the state has changed.
     pub async fn save(&self) {
+        self.settle();
         store::save().await;
     }
 
     /// Sees to it that everything changed so far is durable `within` this time, even if the action goes on.
     pub fn save_within(&self, within: Duration) {
+        let cx = self.clone();
         crate::spawn(async move {
             crate::time::sleep(within / 2).await;
-            store::save().await;
+            cx.save().await;
         });
     }
 
     pub(crate) fn list(&self, conn: Conn<A>) {
         conn.set_listed(true);
-        let mut conns = self.0.env.conns.borrow_mut();
+        let mut conns = self.inner.env.conns.borrow_mut();
         conns.insert(conn.id().to_owned(), conn);
     }
 
     pub(crate) fn unlist(&self, id: &str) -> Option<Conn<A>> {
-        let conn = self.0.env.conns.borrow_mut().remove(id)?;
+        let conn = self.inner.env.conns.borrow_mut().remove(id)?;
         conn.set_listed(false);
         Some(conn)
     }
 
-    pub(crate) fn take_touched(&self) -> bool {
-        self.0.is_touched.take()
+    pub(crate) const fn scope(&self) -> &Rc<Scope> {
+        &self.scope
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.inner.calls
+    }
+
+    /// Runs the hook for changed states, if the state has changed since it last ran.
+    pub(crate) fn settle(&self) {
+        // What goes on in the background while the actor is still being made has no vars to show it.
+        let is_made = self.inner.env.vars.borrow().is_some();
+        if is_made
+            && self.inner.is_touched.take()
+            && let Err(error) = A::on_state_change(self.enter(false))
+        {
+            // It is told of a change that has happened; there is nothing for the caller to know.
+            crate::log::error(format!("on_state_change: {error}"));
+        }
+    }
+
+    /// Runs what is no turn, and the hook for changed states whenever it begins to wait, and at its end.
+    pub(crate) async fn settling<F: Future>(self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|task| {
+            let poll = future.as_mut().poll(task);
+            self.settle();
+            poll
+        })
+        .await
     }
 
     pub(crate) fn take_changed_conns(&self) -> Vec<(String, Vec<u8>)> {
-        let conns = self.0.env.conns.borrow();
+        let conns = self.inner.env.conns.borrow();
         let changed = conns.iter();
         changed
             .filter_map(|(id, conn)| Some((id.clone(), conn.take_changed()?)))
@@ -222,18 +294,18 @@ impl<A: Actor> Context<A> {
     }
 
     pub(crate) fn set_state(&self, state: A, is_changed: bool) {
-        *self.0.state.borrow_mut() = Some(state);
-        self.0.is_changed.set(is_changed);
+        *self.inner.state.borrow_mut() = Some(state);
+        self.inner.is_changed.set(is_changed);
     }
 
     pub(crate) fn set_vars(&self, vars: A::Vars) {
-        *self.0.env.vars.borrow_mut() = Some(vars);
+        *self.inner.env.vars.borrow_mut() = Some(vars);
     }
 
     /// The state, if it may have changed since it was last taken.
     pub(crate) fn take_changed<R>(&self, visit: impl FnOnce(&A) -> R) -> Option<R> {
-        let is_changed = self.0.is_changed.take();
-        let state = self.0.state.borrow();
+        let is_changed = self.inner.is_changed.take();
+        let state = self.inner.state.borrow();
         state.as_ref().filter(|_| is_changed).map(visit)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use greenroom_value::{encode, to_vec};
+use greenroom_value::{Value, decode, encode, to_vec};
 use serde::Serialize;
 
 use crate::bindings::greenroom::actor::types::{Failure, PublicError};
@@ -51,6 +51,32 @@ impl UserError {
         self
     }
 
+    /// The family of its code.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Its code, for programs.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Its message, for people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// More about it, if there is more.
+    #[must_use]
+    pub fn metadata(&self) -> Option<Value> {
+        self.metadata
+            .as_deref()
+            .and_then(|bytes| decode(bytes).ok())
+    }
+
     /// With more about it. What cannot be serialized is replaced by the reason why.
     #[must_use]
     pub fn with_metadata(mut self, metadata: impl Serialize) -> Self {
@@ -92,6 +118,55 @@ impl Error {
             Kind::User(error) => Some(error),
             Kind::Internal(_) => None,
         }
+    }
+
+    /// The family of its code, if the caller sees it.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.as_user().map(UserError::group)
+    }
+
+    /// Its code, if the caller sees it.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.as_user().map(UserError::code)
+    }
+
+    /// What it says: to the caller, or in the log.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match &self.0 {
+            Kind::User(error) => error.message(),
+            Kind::Internal(text) => text,
+        }
+    }
+
+    /// More about it, if there is more and the caller sees it.
+    #[must_use]
+    pub fn metadata(&self) -> Option<Value> {
+        self.as_user().and_then(UserError::metadata)
+    }
+
+    /// Whether it says that something was given up, because the actor stops or because it was cancelled.
+    #[must_use]
+    pub fn is_aborted(&self) -> bool {
+        self.group() == Some("actor") && self.code() == Some("aborted")
+    }
+
+    /// What the host refuses, as it is: for the caller, too. (`?` alone would make an internal error of it.)
+    pub(crate) fn public(error: PublicError) -> Self {
+        let PublicError {
+            group,
+            code,
+            message,
+            metadata,
+        } = error;
+        Self(Kind::User(UserError {
+            group,
+            code,
+            message,
+            metadata,
+        }))
     }
 
     pub(crate) fn into_wit(self) -> Failure {

@@ -43,14 +43,18 @@ impl<T: ?Sized> Event<T> {
     #[doc(hidden)]
     #[must_use]
     pub fn type_name(&self) -> String {
-        let name = std::any::type_name::<T>();
-        // Paths say nothing to those who read it.
-        let mut short = String::with_capacity(name.len());
-        for piece in name.split_inclusive(|c: char| !(c.is_alphanumeric() || "_:".contains(c))) {
-            short.push_str(piece.rsplit("::").next().unwrap_or(piece));
-        }
-        short
+        short_type_name::<T>()
     }
+}
+
+/// A type's name without its path, which says nothing to those who read it.
+pub(crate) fn short_type_name<T: ?Sized>() -> String {
+    let name = std::any::type_name::<T>();
+    let mut short = String::with_capacity(name.len());
+    for piece in name.split_inclusive(|c: char| !(c.is_alphanumeric() || "_:".contains(c))) {
+        short.push_str(piece.rsplit("::").next().unwrap_or(piece));
+    }
+    short
 }
 
 impl<T: ?Sized> Clone for Event<T> {

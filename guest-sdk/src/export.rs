@@ -13,7 +13,8 @@ use crate::bindings::greenroom::actor::types::{
     Connection, Failure, Identity, RestoredConnection, WebsocketMessage,
 };
 use crate::bindings::wasi::http::types::{Request as WasiRequest, Response as WasiResponse};
-use crate::component::{Body, Entry, Registered, StopReason};
+use crate::body::Body;
+use crate::component::{Entry, Registered, StopReason};
 use crate::error::{Error, UserError};
 use crate::http::{Request, Response};
 use crate::websocket::{Close, Message};
@@ -76,6 +77,16 @@ impl<T: Registered> lifecycle::Guest for T {
             .map_err(Error::into_wit)
     }
 
+    async fn run() -> Result<(), Failure> {
+        body()?.run().await.map_err(Error::into_wit)
+    }
+
+    async fn abort(_reason: WitStopReason) {
+        if let Ok(body) = body() {
+            body.abort();
+        }
+    }
+
     async fn stop(reason: WitStopReason) -> Result<(), Failure> {
         let reason = match reason {
             WitStopReason::Sleep => StopReason::Sleep,
@@ -88,11 +99,12 @@ impl<T: Registered> lifecycle::Guest for T {
 
 impl<T: Registered> actions::Guest for T {
     async fn call(
+        id: u32,
         caller: Option<String>,
         action: String,
         args: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
-        match body()?.call(caller, &action, args) {
+        match body()?.call(id, caller, &action, args) {
             Some(called) => called.await.map_err(Error::into_wit),
             None => {
                 let text = format!("there is no action {action:?}");
@@ -101,6 +113,12 @@ impl<T: Registered> actions::Guest for T {
                     .with_code("action_not_found");
                 Err(Error::from(error).into_wit())
             }
+        }
+    }
+
+    async fn cancel(id: u32) {
+        if let Ok(body) = body() {
+            body.cancel(id);
         }
     }
 }
@@ -120,6 +138,13 @@ impl<T: Registered> connections::Guest for T {
     async fn may_subscribe(connection: String, event: String) -> Result<bool, Failure> {
         body()?
             .may_subscribe(connection, event)
+            .await
+            .map_err(Error::into_wit)
+    }
+
+    async fn may_publish(connection: String, queue: String) -> Result<bool, Failure> {
+        body()?
+            .may_publish(connection, queue)
             .await
             .map_err(Error::into_wit)
     }

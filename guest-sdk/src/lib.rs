@@ -134,6 +134,153 @@
 //! }
 //! ```
 //!
+//! # Queues, and work of its own
+//!
+//! A [`Queue`] is durable: its messages come out in the order in which they were sent, and stay until somebody has dealt with
+//! them. The function marked `#[run]` is the actor's own work, begun at every start; while all that it does is wait for a
+//! message, the actor may sleep. [`take`](Queue::take) leaves a message in its queue until it is
+//! [completed](Delivery::complete): if the actor fails before, it comes again. [`receive`](Queue::receive) removes it at
+//! once. A call deals with what it has taken before it takes more.
+//!
+//! ```
+//! # use greenroom_sdk::prelude::*;
+//! #[derive(Serialize, Deserialize)]
+//! struct Job {
+//!     pages: u32,
+//! }
+//!
+//! const JOBS: Queue<Job> = Queue::new("jobs");
+//!
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Printer {
+//!     printed: u32,
+//! }
+//!
+//! #[actor(queues = [JOBS], queue_attempts_max = 3)]
+//! impl Printer {
+//!     #[run]
+//!     async fn run(cx: Context<Self>) -> Result<()> {
+//!         loop {
+//!             let job = JOBS.take(&cx).await?;
+//!             time::sleep(Duration::from_secs(job.body.pages.into())).await;
+//!             let printed = cx.update(|printer| {
+//!                 printer.printed += job.body.pages;
+//!                 printer.printed
+//!             });
+//!             // Removed together with what was changed for it, or not at all.
+//!             job.complete_with(&printed)?;
+//!         }
+//!     }
+//!
+//!     #[can_publish]
+//!     fn can_publish(&self, conn: Conn<Self>, queue: &str) -> bool {
+//!         queue == JOBS.name() && conn.params::<Option<String>>().is_ok_and(|key| key.is_some())
+//!     }
+//!
+//!     #[action]
+//!     fn print(&self, env: &Env<Self>, pages: u32) -> Result<Option<String>> {
+//!         JOBS.send(env, &Job { pages })
+//!     }
+//!
+//!     #[action]
+//!     async fn print_now(cx: Context<Self>, pages: u32) -> Result<Option<u32>> {
+//!         let patience = Duration::from_secs(30);
+//!         JOBS.send_and_wait(&cx, &Job { pages }, patience).await?.reply()
+//!     }
+//! }
+//! ```
+//!
+//! `take` fails when the actor begins to stop, and `?` ends the loop then. A loop that waits for something else looks
+//! at [`Env::aborted`].
+//!
+//! # Later
+//!
+//! The [`Schedule`] has actions of the actor's own and when to run them. Its entries are durable and wake the actor.
+//!
+//! ```
+//! # use greenroom_sdk::prelude::*;
+//! # #[derive(Default, Serialize, Deserialize)] struct Reminder;
+//! #[actor]
+//! impl Reminder {
+//!     #[action]
+//!     fn remind(&self, env: &Env<Self>, text: String) -> Result<String> {
+//!         let schedule = env.schedule();
+//!         schedule.named("daily").time_zone("Europe/Berlin").cron("0 9 * * 1-5", "tell", (&text,))?;
+//!         schedule.after(Duration::from_secs(60), "tell", (text,))
+//!     }
+//!
+//!     #[action]
+//!     fn tell(&self, env: &Env<Self>, text: String) {
+//!         env.broadcast("reminder", &text);
+//!     }
+//!
+//!     #[action]
+//!     fn forget(&self, env: &Env<Self>) -> bool {
+//!         env.schedule().cancel("daily")
+//!     }
+//! }
+//! ```
+//!
+//! # Pairs
+//!
+//! [`Kv`] is for what is too much to be held in the state. It is written at once and committed together with the state;
+//! reading it waits.
+//!
+//! ```
+//! # use greenroom_sdk::prelude::*;
+//! # #[derive(Default, Serialize, Deserialize)] struct Wiki;
+//! #[actor]
+//! impl Wiki {
+//!     #[action]
+//!     fn write(&self, env: &Env<Self>, title: String, text: String) -> Result<()> {
+//!         env.kv().put(format!("page/{title}"), text)
+//!     }
+//!
+//!     #[action]
+//!     async fn page(cx: Context<Self>, title: String) -> Result<Option<String>> {
+//!         cx.kv().get_text(format!("page/{title}")).await
+//!     }
+//!
+//!     #[action]
+//!     async fn count(cx: Context<Self>) -> Result<usize> {
+//!         Ok(cx.kv().list("page/").await?.len())
+//!     }
+//! }
+//! ```
+//!
+//! # Coming to an end
+//!
+//! With `cancel_abandoned`, an async action is dropped where it waits when its caller has gone. A [`CancelToken`] lets
+//! one action end another. What goes on after an action has returned is announced by [`Env::wait_until`] or
+//! [`Env::keep_awake`], so that a stop waits for it; it learns of the stop by [`Env::aborted`].
+//!
+//! ```
+//! # use greenroom_sdk::prelude::*;
+//! # #[derive(Default, Serialize, Deserialize)] struct Search;
+//! #[actor(vars = CancelToken, cancel_abandoned)]
+//! impl Search {
+//!     #[action]
+//!     async fn search(cx: Context<Self>) -> Result<String> {
+//!         let token = cx.vars(|token| token.clone());
+//!         token.run(time::sleep(Duration::from_secs(60))).await?;
+//!         Ok("found".to_owned())
+//!     }
+//!
+//!     #[action]
+//!     fn stop(&self, env: &Env<Self>) {
+//!         env.vars(|token| std::mem::take(token).cancel());
+//!     }
+//!
+//!     #[action]
+//!     fn index(&self, env: &Env<Self>) {
+//!         let token = CancelToken::new();
+//!         let ends = token.clone();
+//!         env.on_abort(move || ends.cancel());
+//!         env.keep_awake(async move { token.run(time::sleep(Duration::from_secs(600))).await });
+//!     }
+//! }
+//! ```
+//!
 //! # Other actors
 //!
 //! ```
@@ -146,11 +293,15 @@
 //! # async fn example() -> Result<()> {
 //! let room = Room::get_or_create(["lobby"]);
 //! let title = room.title().await?;
+//! room.send("letters", "to whom it may concern").await?;
 //! # Ok(())
 //! # }
 //! ```
 
+mod background;
 pub mod bindings;
+mod body;
+mod cancel;
 pub mod client;
 mod component;
 mod conn;
@@ -160,10 +311,16 @@ mod error;
 mod events;
 mod export;
 mod http;
+mod kv;
 pub mod log;
+mod queues;
+mod receive;
+mod schedule;
 pub mod time;
 mod websocket;
 
+pub use background::Task;
+pub use cancel::{Aborted, CancelToken, Cancellation, Cancelled};
 pub use component::{Actor, Description, Future, StopReason};
 pub use conn::{Conn, ConnKind, Connecting, OpeningRequest};
 pub use context::{Context, Env};
@@ -172,6 +329,10 @@ pub use events::{Event, Named};
 pub use greenroom_macros::{actor, handle};
 pub use greenroom_value::Value;
 pub use http::{Body, Request, Response};
+pub use kv::{Kv, List, Pair};
+pub use queues::{Completion, DeadLetter, Queue, QueueMessage};
+pub use receive::{Delivery, Receive};
+pub use schedule::{Outcome, Schedule, Scheduled, ScheduledRun};
 pub use websocket::{Close, Message, MessageData};
 
 /// What an actor's file begins with.
@@ -182,9 +343,10 @@ pub mod prelude {
 
     pub use crate::client::CallError;
     pub use crate::{
-        Body, Close, Conn, ConnKind, Connecting, Context, Env, Error, Event, Message, MessageData,
-        OpeningRequest, Request, Response, Result, StopReason, UserError, Value, actor, client,
-        handle, log, time,
+        Aborted, Body, CancelToken, Cancelled, Close, Completion, Conn, ConnKind, Connecting,
+        Context, DeadLetter, Delivery, Env, Error, Event, Kv, Message, MessageData, OpeningRequest,
+        Outcome, Queue, QueueMessage, Request, Response, Result, Schedule, Scheduled, ScheduledRun,
+        StopReason, Task, UserError, Value, actor, client, handle, log, time,
     };
 }
 

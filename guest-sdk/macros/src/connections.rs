@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Result, Type};
 
-use crate::actor::{Marked, Role};
 use crate::function::Function;
+use crate::roles::{Marked, Role};
 
 pub(crate) fn expand(conn_state: Option<&Type>, marked: &Marked) -> Result<TokenStream> {
     let state = conn_state.map_or_else(|| quote!(()), |state| quote!(#state));
@@ -15,8 +15,18 @@ pub(crate) fn expand(conn_state: Option<&Type>, marked: &Marked) -> Result<Token
         .unwrap_or_else(|| quote!(<#state as ::core::default::Default>::default()));
     let on_connect = hook(marked.get(Role::OnConnect), &[])?.unwrap_or_else(nothing);
     let on_disconnect = hook(marked.get(Role::OnDisconnect), &[])?.unwrap_or_else(nothing);
-    let can_subscribe =
-        hook(marked.get(Role::CanSubscribe), &[quote!(event)])?.unwrap_or_else(|| quote!(true));
+    let can_subscribe = may(
+        marked,
+        Role::CanSubscribe,
+        &quote!(can_subscribe),
+        &quote!(event),
+    )?;
+    let can_publish = may(
+        marked,
+        Role::CanPublish,
+        &quote!(can_publish),
+        &quote!(queue),
+    )?;
     let on_request = request(marked.get(Role::OnRequest))?;
     let on_websocket = hook(marked.get(Role::OnWebsocket), &[])?.unwrap_or_else(nothing);
     let on_message = hook(marked.get(Role::OnMessage), &[quote!(message)])?.unwrap_or_else(nothing);
@@ -59,23 +69,11 @@ pub(crate) fn expand(conn_state: Option<&Type>, marked: &Marked) -> Result<Token
             ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#make_state) })
         }
 
-        fn can_subscribe(
-            cx: ::greenroom_sdk::Context<Self>,
-            conn: ::greenroom_sdk::Conn<Self>,
-            event: ::std::string::String,
-        ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<bool>> {
-            ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#can_subscribe) })
-        }
+        #can_subscribe
 
-        fn on_request(
-            cx: ::greenroom_sdk::Context<Self>,
-            conn: ::core::option::Option<::greenroom_sdk::Conn<Self>>,
-            request: ::greenroom_sdk::Request,
-        ) -> ::greenroom_sdk::Future<
-            ::greenroom_sdk::Result<::core::option::Option<::greenroom_sdk::Response>>,
-        > {
-            ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#on_request) })
-        }
+        #can_publish
+
+        #on_request
 
         #(#hooks)*
     })
@@ -90,14 +88,40 @@ fn hook(function: Option<&Function>, given: &[TokenStream]) -> Result<Option<Tok
     Ok(Some(function.call(&function.hook_arguments(given))))
 }
 
+/// Whether a client may have something, or send to it. Without a function, it may.
+fn may(marked: &Marked, role: Role, name: &TokenStream, what: &TokenStream) -> Result<TokenStream> {
+    let asked = hook(marked.get(role), std::slice::from_ref(what))?;
+    let asked = asked.unwrap_or_else(|| quote!(true));
+    Ok(quote! {
+        fn #name(
+            cx: ::greenroom_sdk::Context<Self>,
+            conn: ::greenroom_sdk::Conn<Self>,
+            #what: ::std::string::String,
+        ) -> ::greenroom_sdk::Future<::greenroom_sdk::Result<bool>> {
+            ::std::boxed::Box::pin(async move { ::core::result::Result::Ok(#asked) })
+        }
+    })
+}
+
 fn request(function: Option<&Function>) -> Result<TokenStream> {
-    let Some(answered) = hook(function, &[quote!(request)])? else {
-        return Ok(quote!(::core::option::Option::None));
-    };
     let takes_conn = function.is_some_and(Function::takes_conn);
     let conn = takes_conn.then(|| quote!(let conn = ::greenroom_sdk::private::required(conn)?;));
-    Ok(quote!({
-        #conn
-        ::greenroom_sdk::private::Answer::into_answer(#answered)
-    }))
+    let answered = match hook(function, &[quote!(request)])? {
+        Some(answered) => quote!(::greenroom_sdk::private::Answer::into_answer(#answered)),
+        None => quote!(::core::option::Option::None),
+    };
+    Ok(quote! {
+        fn on_request(
+            cx: ::greenroom_sdk::Context<Self>,
+            conn: ::core::option::Option<::greenroom_sdk::Conn<Self>>,
+            request: ::greenroom_sdk::Request,
+        ) -> ::greenroom_sdk::Future<
+            ::greenroom_sdk::Result<::core::option::Option<::greenroom_sdk::Response>>,
+        > {
+            ::std::boxed::Box::pin(async move {
+                #conn
+                ::core::result::Result::Ok(#answered)
+            })
+        }
+    })
 }

@@ -35,7 +35,7 @@ enum Slot {
 /// A function of the actor's `impl` block.
 pub(crate) struct Function {
     pub(crate) name: Ident,
-    is_async: bool,
+    pub(crate) is_async: bool,
     receiver: Receiver,
     slots: Vec<Slot>,
     pub(crate) parameters: Vec<Parameter>,

@@ -8,8 +8,8 @@ use syn::{
     TraitItemFn,
 };
 
-use crate::actor::take_action_name;
 use crate::names::Rename;
+use crate::roles::take_action_name;
 
 /// What stands in the parentheses of `#[handle("…", …)]`.
 pub(crate) struct Settings {
@@ -93,6 +93,15 @@ pub(crate) fn expand(settings: &Settings, item: &ItemTrait) -> Result<TokenStrea
             }
 
             #(#vis #methods)*
+        }
+
+        /// What every handle can do: messages to queues, and actions by their names.
+        impl ::core::ops::Deref for #ident {
+            type Target = ::greenroom_sdk::client::Handle;
+
+            fn deref(&self) -> &::greenroom_sdk::client::Handle {
+                &self.0
+            }
         }
     })
 }

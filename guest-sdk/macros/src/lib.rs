@@ -2,9 +2,11 @@
 
 mod actor;
 mod connections;
+mod describe;
 mod function;
 mod handle;
 mod names;
+mod roles;
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
@@ -24,11 +26,16 @@ use syn::parse_macro_input;
 /// | `events = [A, B]` | none | declared events, constants of type `Event` |
 /// | `connections_keep_awake` | off | it does not sleep while a realtime connection is open |
 /// | `websockets_hibernate` | off | raw WebSockets stay open while it sleeps |
+/// | `cancel_abandoned` | off | an async action whose caller has gone, or was told that it timed out, is dropped |
+/// | `queues = [A, B]` | none | its queues, constants of type `Queue` |
+/// | `queue_messages_max = 10` | the host's | messages in all its queues together |
+/// | `queue_message_bytes_max = 64` | the host's | one message, in bytes of CBOR |
+/// | `queue_attempts_max = 3` | the host's | how often a message is taken before it is a dead letter |
 ///
 /// Functions in the block are marked `#[action]` (or `#[action(name = "group.member")]`), `#[create]`,
-/// `#[vars]`, `#[on_wake]`, `#[on_sleep]`, `#[on_destroy]`, `#[on_state_change]`, `#[before_response]`;
+/// `#[vars]`, `#[on_wake]`, `#[run]`, `#[on_sleep]`, `#[on_destroy]`, `#[on_state_change]`, `#[before_response]`;
 /// for connections `#[before_connect]`, `#[conn_state]`, `#[on_connect]`, `#[on_disconnect]`,
-/// `#[can_subscribe]`; for raw HTTP and WebSockets `#[on_request]`, `#[on_websocket]`, `#[on_message]`,
+/// `#[can_subscribe]`, `#[can_publish]`; for raw HTTP and WebSockets `#[on_request]`, `#[on_websocket]`, `#[on_message]`,
 /// `#[on_close]`. What is not marked stays what it is.
 #[proc_macro_attribute]
 pub fn actor(settings: TokenStream, block: TokenStream) -> TokenStream {
@@ -45,7 +52,7 @@ pub fn actor(settings: TokenStream, block: TokenStream) -> TokenStream {
 ///
 /// `#[handle("inventory")] trait Inventory { async fn reserve(&self, count: u32) -> bool; }` makes a struct
 /// `Inventory` with the functions `get`, `get_or_create`, `create`, `with_id`, and the method `reserve`, which
-/// gives `Result<bool, CallError>`. `rename_all` and `#[action(name = "…")]` work as in `#[actor]`.
+/// gives `Result<bool, CallError>`. It is a `client::Handle`, too, which sends messages to queues. `rename_all` and `#[action(name = "…")]` work as in `#[actor]`.
 #[proc_macro_attribute]
 pub fn handle(settings: TokenStream, item: TokenStream) -> TokenStream {
     let settings = parse_macro_input!(settings as handle::Settings);
