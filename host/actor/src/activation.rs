@@ -193,7 +193,6 @@ impl Activation<'_> {
             };
             match event {
                 Event::Called(call) => {
-                    self.shared.set_busy();
                     if let Some(entry) = self.begin(call) {
                         running.push(enter(guest, self.identity, entry));
                     }
@@ -207,18 +206,12 @@ impl Activation<'_> {
                     }
                 },
             }
-            match (was_idle, self.is_idle()) {
-                (false, true) => {
-                    self.shared.set_idle();
-                    idle.as_mut().reset(Instant::now() + sleep_after);
-                    was_idle = true;
-                }
-                (true, false) => {
-                    self.shared.set_busy();
-                    was_idle = false;
-                }
-                _ => {}
+            let is_idle = self.is_idle();
+            if is_idle && !was_idle {
+                idle.as_mut().reset(Instant::now() + sleep_after);
             }
+            was_idle = is_idle;
+            self.shared.set_idle(is_idle || self.can_make_room());
         }
     }
 
@@ -232,13 +225,19 @@ impl Activation<'_> {
 
     /// Whether nobody waits for the actor to do or keep anything.
     fn is_idle(&self) -> bool {
+        self.can_make_room() && !self.conns.keep_awake()
+    }
+
+    /// Whether nobody would lose anything if the actor slept now to make room for another. Clients of whom it only
+    /// wants to stay awake stay connected.
+    fn can_make_room(&self) -> bool {
         self.is_started
             && self.commit.is_none()
             && self.gate.is_empty()
             && !self.is_touched
             && !self.turns.has_callers()
             && self.requests.is_empty()
-            && !self.conns.keep_awake()
+            && !self.conns.would_lose()
             && !self.data.keeps_awake()
     }
 
@@ -338,8 +337,11 @@ impl Activation<'_> {
             }
             (Work::Run, output) => {
                 self.data.set_running(false);
-                if let Err(failure) = output {
-                    // Told to the log only: the actor goes on without it.
+                // Told to the log only: the actor goes on without it.
+                if let Err(Failure::Public(error)) = &output {
+                    let Identity { id, actor_type, .. } = &**self.identity;
+                    error!(actor_id = %id, %actor_type, %error, "the run loop failed");
+                } else if let Err(failure) = output {
                     self.public(failure);
                 }
                 None

@@ -39,9 +39,6 @@ impl Activation<'_> {
             let turn = self.turns.begin_alone();
             entries.push(Entry::Scheduled(turn, Box::new(entry)));
         }
-        if !entries.is_empty() {
-            self.shared.set_busy();
-        }
         entries
     }
 

@@ -14,14 +14,49 @@ use crate::conn::Conn;
 #[derive(Debug, Default)]
 pub(crate) struct Conns {
     live: BTreeMap<ConnId, Live>,
-    /// How many bytes all their openings have.
-    opening_bytes: usize,
+    counts: Counts,
     /// Whether they are saved.
     is_saved: bool,
     changed: BTreeSet<ConnId>,
     removed: Vec<ConnId>,
     connections_keep_awake: bool,
     websockets_hibernate: bool,
+}
+
+/// What is asked all the time, counted instead of looked for.
+#[derive(Debug, Default)]
+struct Counts {
+    /// How many bytes all their openings have.
+    opening_bytes: usize,
+    realtime: usize,
+    websockets: usize,
+    /// Those of them that the guest is being told are gone.
+    leaving: usize,
+}
+
+impl Counts {
+    fn add(&mut self, opening: &Opening) {
+        self.opening_bytes += opening.bytes();
+        if let Some(count) = self.of(opening.kind) {
+            *count += 1;
+        }
+    }
+
+    fn remove(&mut self, live: &Live) {
+        self.opening_bytes -= live.opening.bytes();
+        self.leaving -= usize::from(live.is_leaving);
+        if let Some(count) = self.of(live.opening.kind) {
+            *count -= 1;
+        }
+    }
+
+    const fn of(&mut self, kind: ConnKind) -> Option<&mut usize> {
+        match kind {
+            ConnKind::Realtime => Some(&mut self.realtime),
+            ConnKind::Websocket => Some(&mut self.websockets),
+            ConnKind::Call | ConnKind::Request => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -70,8 +105,9 @@ impl Conns {
             });
             live.conn = Some(conn);
         }
-        let openings = conns.live.values().map(|live| live.opening.bytes());
-        conns.opening_bytes = openings.sum();
+        for live in conns.live.values() {
+            conns.counts.add(&live.opening);
+        }
         conns
     }
 
@@ -105,7 +141,7 @@ impl Conns {
 
     /// How many bytes all their openings have.
     pub(crate) const fn opening_bytes(&self) -> usize {
-        self.opening_bytes
+        self.counts.opening_bytes
     }
 
     pub(crate) fn insert(&mut self, conn: Arc<Conn>, state: Option<Bytes>) {
@@ -117,7 +153,7 @@ impl Conns {
             is_leaving: false,
             is_stored: false,
         };
-        self.opening_bytes += live.opening.bytes();
+        self.counts.add(&live.opening);
         // Ids are unique: nobody is replaced.
         self.live.insert(id, live);
         self.changed.insert(id);
@@ -138,6 +174,7 @@ impl Conns {
     ) -> Option<Option<(u16, String)>> {
         let live = self.live.get_mut(&id).filter(|live| !live.is_leaving)?;
         live.is_leaving = true;
+        self.counts.leaving += 1;
         let how = how.or_else(|| live.conn.as_ref().and_then(|conn| conn.gone()));
         // One that went while the actor was not there vanished.
         let how = how.unwrap_or_else(|| (1006, String::new()));
@@ -147,7 +184,7 @@ impl Conns {
     /// The guest has been told that it is gone.
     pub(crate) fn remove(&mut self, id: ConnId) {
         if let Some(live) = self.live.remove(&id) {
-            self.opening_bytes -= live.opening.bytes();
+            self.counts.remove(&live);
             self.changed.remove(&id);
             if live.is_stored {
                 self.removed.push(id);
@@ -171,16 +208,14 @@ impl Conns {
             .collect()
     }
 
-    /// Whether one of them does not let the actor sleep.
-    pub(crate) fn keep_awake(&self) -> bool {
-        self.live.values().any(|live| {
-            live.is_leaving
-                || match live.opening.kind {
-                    ConnKind::Realtime => self.connections_keep_awake,
-                    ConnKind::Websocket => !self.websockets_hibernate,
-                    ConnKind::Call | ConnKind::Request => false,
-                }
-        })
+    /// Whether one of them does not let the actor sleep for want of work.
+    pub(crate) const fn keep_awake(&self) -> bool {
+        self.would_lose() || self.connections_keep_awake && self.counts.realtime > 0
+    }
+
+    /// Whether something is under way with one of them, or one would be closed if the actor slept.
+    pub(crate) const fn would_lose(&self) -> bool {
+        self.counts.leaving > 0 || !self.websockets_hibernate && self.counts.websockets > 0
     }
 
     /// Takes up what the guest says of their states. States of short connections are not kept.

@@ -312,7 +312,7 @@ impl Handle {
         self.0.generation()
     }
 
-    /// For how long it has had nothing to do; `None` while it has.
+    /// For how long it has had nothing to do that cannot wait for its next start; `None` while it has.
     #[must_use]
     pub fn idle_for(&self) -> Option<Duration> {
         match self.0.idle_since_ms.load(Ordering::Relaxed) {
@@ -423,13 +423,17 @@ impl Shared {
         _ = self.started.set(());
     }
 
-    pub(crate) fn set_busy(&self) {
-        self.idle_since_ms.store(BUSY, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_idle(&self) {
-        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(BUSY - 1);
-        self.idle_since_ms.store(since, Ordering::Relaxed);
+    /// Says whether it may be put to sleep to make room, from now on.
+    pub(crate) fn set_idle(&self, is_idle: bool) {
+        let was_idle = self.idle_since_ms.load(Ordering::Relaxed) != BUSY;
+        match (was_idle, is_idle) {
+            (true, false) => self.idle_since_ms.store(BUSY, Ordering::Relaxed),
+            (false, true) => {
+                let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(BUSY - 1);
+                self.idle_since_ms.store(since, Ordering::Relaxed);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -198,7 +198,13 @@ impl ActorData for Data {
 
     fn give_back(&self, id: MessageId) {
         let now = self.now();
-        self.lock().queue.give_back(id, now);
+        let mut inner = self.lock();
+        if inner.is_aborted {
+            inner.is_interrupted |= inner.queue.restore(id);
+        } else {
+            inner.queue.give_back(id, now);
+        }
+        drop(inner);
         self.announce();
     }
 

@@ -29,6 +29,9 @@ use crate::waiters::{Waiters, Waiting};
 /// How often the clock is looked at while something is due later: it may be set meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// When an actor is awake again, whose run loop had to leave a message lying when it was put to sleep.
+const AGAIN_AFTER_MS: i64 = 1_000;
+
 /// Where an actor's data is, and by what rules.
 pub(crate) struct Setup {
     pub(crate) actor: ActorRow,
@@ -64,6 +67,8 @@ struct Inner {
     /// Messages that were completed, for those who may wait for that.
     completed: Vec<(MessageId, Option<Bytes>)>,
     is_aborted: bool,
+    /// The stop came over a message that somebody had taken.
+    is_interrupted: bool,
     /// The run loop is to be taken up again when the host is back.
     is_resumed: bool,
     /// As the store has it; then with the commit under way.
@@ -101,6 +106,7 @@ impl Data {
             keep_awake: 0,
             completed: Vec::new(),
             is_aborted: false,
+            is_interrupted: false,
             is_resumed: false,
             alarm: opened.alarm,
             alarm_committing: opened.alarm,
@@ -347,11 +353,10 @@ impl Inner {
         if self.is_resumed || (self.is_run_busy() && !self.is_aborted) {
             return Some(Millis(0));
         }
-        let message = if has_run {
-            self.queue.next_at(now)
-        } else {
-            None
-        };
-        self.schedule.alarm().into_iter().chain(message).min()
+        let delayed = self.queue.next_at(now).filter(|_| has_run);
+        let interrupted = has_run && self.is_interrupted;
+        let again = interrupted.then(|| Millis(now.0.saturating_add(AGAIN_AFTER_MS)));
+        let schedule = self.schedule.alarm();
+        schedule.into_iter().chain(delayed).chain(again).min()
     }
 }

@@ -223,6 +223,17 @@ impl Queue {
         self.waiting.insert(message.id, message);
     }
 
+    /// Puts a message back that was taken, as if it had not been: what ends is the activation, not the attempt.
+    pub(crate) fn restore(&mut self, id: MessageId) -> bool {
+        let Some(mut message) = self.taken.remove(&id) else {
+            return false;
+        };
+        message.attempts = message.attempts.saturating_sub(1);
+        self.changes.push(update(&message));
+        self.wait(message);
+        true
+    }
+
     fn fail(&self, message: &mut QueueMessage, now: Millis) {
         if message.attempts >= self.bounds.attempts_max {
             message.died_at = Some(now);
@@ -464,6 +475,18 @@ mod tests {
             (3, 1),
             "behind the others"
         );
+    }
+
+    #[test]
+    fn what_a_stop_interrupts_is_no_attempt() {
+        let mut queue = queue(1);
+        let id = MessageId(send(&mut queue, "a"));
+        for _ in 0..3 {
+            let taken = queue.receive(&wanted(&[], 1, true), NOW);
+            assert_eq!(taken[0].attempts, 1);
+            assert!(queue.restore(id));
+        }
+        assert!(queue.dead_letters().is_empty());
     }
 
     #[test]
