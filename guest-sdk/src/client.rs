@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::greenroom::actor::client as wit;
 use crate::bindings::greenroom::actor::types::PublicError;
-use crate::queues::Completion;
+use crate::queues::{Completion, Queue};
 use crate::time::to_ms;
 
 /// Why a call to another actor failed: what a client outside would be told.
@@ -151,6 +151,15 @@ impl Handle {
         let output = wit::call(self.to_wit(), action.to_owned(), args).await?;
         from_slice(&output)
             .map_err(|error| CallError::mismatch(format!("the result of {action}: {error}")))
+    }
+
+    /// Sends a message to a queue that both sides have declared. Otherwise as [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_to<T: Serialize>(&self, queue: Queue<T>, body: &T) -> Result<(), CallError> {
+        self.send(queue.name(), body).await
     }
 
     /// Sends a message to a queue of the actor. Returns when it is in its queue, durably.

@@ -2,6 +2,10 @@
 
 use std::future::IntoFuture;
 
+use greenroom_value::{from_slice, to_vec};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::bindings::greenroom::actor::kv::{self, ListOptions, Span};
 use crate::component::{Actor, Future};
 use crate::context::Env;
@@ -36,6 +40,29 @@ impl Kv {
     /// `kv.key_too_large`, `kv.value_too_large` or `kv.full`.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         self.put_all([(key, value)])
+    }
+
+    /// Writes one pair whose value is anything that can be serialized (as CBOR).
+    ///
+    /// # Errors
+    ///
+    /// As [`put`](Self::put); an internal error if it cannot be serialized.
+    pub fn put_value(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: &(impl Serialize + ?Sized),
+    ) -> Result<()> {
+        self.put(key, to_vec(value)?)
+    }
+
+    /// What [`put_value`](Self::put_value) wrote under this key, if there is something.
+    ///
+    /// # Errors
+    ///
+    /// An internal error if it is no `T`; otherwise as [`get`](Self::get).
+    pub async fn get_value<T: DeserializeOwned>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+        let value = self.get(key).await?;
+        Ok(value.map(|value| from_slice(&value)).transpose()?)
     }
 
     /// Writes several pairs, all or none.

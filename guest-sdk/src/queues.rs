@@ -107,13 +107,9 @@ impl<T: DeserializeOwned> Queue<T> {
     /// # Errors
     ///
     /// `actor.aborted` when the actor begins to stop; `queue.previous_message_not_completed` if this call holds a
-    /// [`Delivery`]; an internal error if the message is no `T` (it is removed all the same).
+    /// [`Delivery`]. A message that is no `T` is no error: it is noted in the log and left to become a dead letter.
     pub async fn receive<A: Actor>(self, cx: &Context<A>) -> Result<QueueMessage<T>> {
-        loop {
-            if let Some(message) = self.wanted(cx).receive_as().await?.pop() {
-                return Ok(message);
-            }
-        }
+        self.take(cx).await?.accept()
     }
 
     /// Receives the next message and removes it, if there is one in time. [`Duration::ZERO`] does not wait.
@@ -126,8 +122,8 @@ impl<T: DeserializeOwned> Queue<T> {
         cx: &Context<A>,
         timeout: Duration,
     ) -> Result<Option<QueueMessage<T>>> {
-        let messages = self.wanted(cx).timeout(timeout).receive_as().await;
-        Ok(messages?.pop())
+        let taken = self.take_within(cx, timeout).await?;
+        taken.map(Delivery::accept).transpose()
     }
 
     /// Takes the next message, as soon as there is one. It stays in its queue until it is

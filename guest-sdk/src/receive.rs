@@ -231,6 +231,12 @@ impl<T> Delivery<T> {
         self.open.complete(reply.map(encode).as_deref())
     }
 
+    /// Completes the message and keeps it.
+    pub(crate) fn accept(self) -> Result<QueueMessage<T>> {
+        self.open.complete(None)?;
+        Ok(self.message)
+    }
+
     /// The body for itself, and what completes the message.
     #[must_use]
     pub fn into_parts(self) -> (T, Delivery<()>) {
