@@ -1,5 +1,5 @@
-// The conformance actors of group E (permissions), as far as they need no queues, through the stock client in every
-// encoding, each test in a namespace that nobody has used before.
+// The conformance actors of group E (permissions), through the stock client in every encoding, each test in a namespace
+// that nobody has used before.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -199,6 +199,57 @@ for (const encoding of ENCODINGS) {
       assert.equal(answer, 'allowed:w');
       await actor.allowedBroadcastAllowedEvent(1);
       assert.deepEqual(await events.next(), { value: 1 });
+    });
+
+    test('takes a message for the queue that one may send to, and knows which connection sent it', async () => {
+      const { actor } = setUp();
+      assert.strictEqual(await actor.allowedReceiveQueue(), null);
+      await actor.send('allowedQueue', { value: 'one' });
+      const sender = await actor.allowedGetLastCanPublishConnId();
+      assert.notEqual(sender, '');
+      await actor.send('allowedQueue', { value: 'two' });
+      assert.notEqual(await actor.allowedGetLastCanPublishConnId(), sender, 'each send has a connection of its own');
+      assert.deepEqual(await actor.allowedReceiveQueue(), { value: 'one' });
+      assert.deepEqual(await actor.allowedReceiveAnyQueue(), { value: 'two' });
+      assert.strictEqual(await actor.allowedReceiveAnyQueue(), null);
+    });
+
+    test('refuses a message for the queue that one may not send to, waiting or not', async () => {
+      const { actor } = setUp();
+      await isForbidden(actor.send('blockedQueue', { value: 1 }));
+      assert.notEqual(await actor.allowedGetLastCanPublishConnId(), '', 'it was not asked');
+      await isForbidden(actor.send('blockedQueue', { value: 1 }, { wait: true, timeout: 5_000 }));
+      assert.strictEqual(await actor.allowedReceiveAnyQueue(), null);
+      assert.equal(await actor.allowedAction('v'), 'allowed:v');
+    });
+
+    test('drops a message for a queue that was never declared, and asks nobody', async () => {
+      const { actor } = setUp();
+      assert.strictEqual(await actor.send('undefinedQueue', { value: 1 }), undefined);
+      const waited = await actor.send('undefinedQueue', { value: 1 }, { wait: true, timeout: 5_000 });
+      assert.deepEqual(waited, { status: 'completed' });
+      assert.equal(await actor.allowedGetLastCanPublishConnId(), '');
+      assert.strictEqual(await actor.allowedReceiveAnyQueue(), null);
+    });
+
+    for (const params of REFUSED) {
+      test(`refuses a message of a sender with ${JSON.stringify(params)}`, async () => {
+        const { actor, handle } = setUp();
+        await isForbidden(handle(params).send('allowedQueue', { value: 1 }));
+        assert.strictEqual(await actor.allowedReceiveAnyQueue(), null);
+      });
+    }
+  });
+
+  describe(`accessControlNoQueuesActor in ${encoding}`, () => {
+    test('has nothing to receive, whatever is sent', async () => {
+      const namespace = fresh('conformance');
+      const client = host.client({ encoding, namespace, disableMetadataLookup: true });
+      const actor = client.accessControlNoQueuesActor.getOrCreate(['k']);
+      assert.strictEqual(await actor.readAnyQueue(), null);
+      assert.strictEqual(await actor.send('anything', { value: 1 }), undefined);
+      assert.deepEqual(await actor.send('anything', 1, { wait: true, timeout: 5_000 }), { status: 'completed' });
+      assert.strictEqual(await actor.readAnyQueue(), null);
     });
   });
 }

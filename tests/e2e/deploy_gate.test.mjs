@@ -63,8 +63,8 @@ describe('a deploy', () => {
   test('describes itself with all its types and actions', async () => {
     const { component, revision, isNew, actorTypes } = await host.deploy('fixtures');
     assert.deepEqual({ component, revision, isNew }, { component: 'fixtures', revision: 1, isNew: true });
-    const names = ['blocker', 'echoer', 'fussy', 'hog', 'napper', 'shouter', 'spinner', 'trapper', 'vigil'];
-    assert.deepEqual(actorTypes.map(({ name }) => name).toSorted(), names);
+    const pool = await host.deploy('worker_pool');
+    assert.deepEqual(pool.actorTypes.map(({ name }) => name).toSorted(), ['worker', 'workerPool']);
     const actionsOf = (type) => actorTypes.find(({ name }) => name === type).actions;
     const add = actionsOf('echoer').find(({ name }) => name === 'add');
     assert.deepEqual(add.parameters.map(({ name, optional }) => ({ name, optional })), [

@@ -138,12 +138,12 @@ class Host {
     for (const component of this.components) await this.deploy(component);
   }
 
-  /** Starts on the same data and, if it had one, on the same port. */
-  async startAgain() {
+  /** Starts on the same data and, if it had one, on the same port; `env` are further variables for the process. */
+  async startAgain(env = {}) {
     const token = this.token ? ['--token', this.token] : [];
     const tls = this.tls ? ['--tls-listen', this.tlsUrl ? new URL(this.tlsUrl).host : '127.0.0.1:0'] : [];
     const args = ['serve', '--listen', this.#listen, '--data', this.data, ...token, ...tls, ...this.flags];
-    const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     children.add(child);
     this.#child = child;
     this.#exit = new Promise((resolve) => {

@@ -65,7 +65,8 @@ impl Activation<'_> {
         }
         let mut draining = Draining {
             order,
-            grace_over,
+            // Calls that do not end leave some of the time to the hook.
+            grace_over: grace_over - grace / 4,
             until: Until::Answered,
         };
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
@@ -73,6 +74,7 @@ impl Activation<'_> {
         }
         running.push(enter(guest, self.identity, Entry::Stop(reason)));
         draining.until = Until::Stopped;
+        draining.grace_over = grace_over;
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
             return end;
         }
@@ -108,6 +110,7 @@ impl Activation<'_> {
     {
         let mut is_in_grace = true;
         loop {
+            self.is_touched |= self.data.is_changed();
             let is_busy = self.turns.has_callers() || !self.requests.is_empty();
             let is_waited_for = match draining.until {
                 Until::Answered => is_busy,
@@ -142,10 +145,14 @@ impl Activation<'_> {
                 }
                 // Dropping a call hands it back.
                 Event::Called(call) => drop(call),
+                Event::GraceOver if matches!(draining.until, Until::Answered) => {
+                    return None;
+                }
                 Event::GraceOver => {
                     // What is left is cut off; what it has changed so far is kept.
                     is_in_grace = false;
                     self.is_touched = true;
+                    self.is_stopped = true;
                     warn!(actor_id = %self.identity.id, turns = running.len(), "turns are cut off");
                     running.clear();
                     self.requests.clear();

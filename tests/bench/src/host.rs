@@ -87,13 +87,15 @@ impl Host {
         Ok(())
     }
 
-    /// How many actors are awake.
-    pub(crate) async fn awake(&self, caller: &mut Caller) -> Result<usize> {
+    /// How many actors of a type are awake.
+    pub(crate) async fn awake(&self, caller: &mut Caller, actor_type: &str) -> Result<usize> {
         let mut awake = 0;
         let mut cursor = String::new();
         loop {
             let page = caller
-                .get(&format!("/actors?namespace=default{cursor}"))
+                .get(&format!(
+                    "/actors?namespace=default&name={actor_type}{cursor}"
+                ))
                 .await?;
             let actors = page["actors"].as_array().context("a page of actors")?;
             awake += actors.iter().filter(|actor| actor["awake"] == true).count();

@@ -14,9 +14,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// The body of every call.
+/// The body of calls.
 const BODY: &str = r#"{"args":[1]}"#;
+/// The body of those whose paths have one of these in them.
 const NO_ARGS: &str = r#"{"args":[]}"#;
+const NO_ARGS_PATHS: [&str; 2] = ["/action/count?", "/action/put_and_get?"];
 
 /// One connection.
 pub(crate) struct Caller {
@@ -46,30 +48,39 @@ impl Caller {
     /// Posts, checks that it went well, and tells how long it took.
     pub(crate) async fn call(&mut self, path: &str) -> Result<Duration> {
         let began = Instant::now();
-        let body = if path.contains("/action/count?") {
-            NO_ARGS
-        } else {
-            BODY
-        };
-        self.send(Method::POST, path, body).await?;
+        let is_bare = NO_ARGS_PATHS.iter().any(|part| path.contains(part));
+        let body = if is_bare { NO_ARGS } else { BODY };
+        self.send(Method::POST, path, Bytes::from_static(body.as_bytes()))
+            .await?;
         Ok(began.elapsed())
+    }
+
+    /// Posts JSON and gets JSON.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<serde_json::Value> {
+        let body = Bytes::from(body.to_string());
+        let answer = self.send(Method::POST, path, body).await?;
+        Ok(serde_json::from_slice(&answer)?)
     }
 
     /// Gets JSON.
     pub(crate) async fn get(&mut self, path: &str) -> Result<serde_json::Value> {
         Ok(serde_json::from_slice(
-            &self.send(Method::GET, path, "").await?,
+            &self.send(Method::GET, path, Bytes::new()).await?,
         )?)
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: &'static str) -> Result<Bytes> {
+    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes> {
         self.sender.ready().await?;
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "localhost")
             .header("content-type", "application/json")
-            .body(Full::new(Bytes::from_static(body.as_bytes())))?;
+            .body(Full::new(body))?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();

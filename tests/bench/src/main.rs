@@ -4,6 +4,7 @@
 //! Client, yardsticks and host share the machine, as they do in every run before and after.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
+mod data;
 mod host;
 mod load;
 mod sockets;
@@ -89,8 +90,12 @@ async fn main() -> Result<()> {
         "echo",
     );
 
+    data::queue(&host, RUN, commit_rate).await?;
+    data::pairs(&host, &load, echo_rate).await?;
+
     println!();
     latencies(&host, echo).await?;
+    data::alarms(&host).await?;
     println!();
     fan_out(&host).await?;
     println!();
@@ -102,8 +107,13 @@ async fn main() -> Result<()> {
 
 /// The path of an action of the actor type `bench`.
 fn path(key: &str, action: &str) -> String {
+    path_of("bench", key, &format!("action/{action}"))
+}
+
+/// The path of something that an actor is asked for, by its type and key.
+fn path_of(actor_type: &str, key: &str, what: &str) -> String {
     format!(
-        "/gateway/bench/action/{action}?rvt-namespace=default&rvt-method=getOrCreate\
+        "/gateway/{actor_type}/{what}?rvt-namespace=default&rvt-method=getOrCreate\
          &rvt-runner=default&rvt-key={key}"
     )
 }
@@ -203,7 +213,7 @@ async fn idle_connections(host: &Host) -> Result<()> {
     let open = sockets::open_many(host.address, IDLE_CONNECTIONS, IDLE_ACTORS).await?;
     host.sleep_all(&mut caller).await?;
     let after = host.resident_kib()?;
-    let awake = host.awake(&mut caller).await?;
+    let awake = host.awake(&mut caller, "bench").await?;
     #[expect(clippy::cast_precision_loss, reason = "sizes far below 2^52")]
     let each = (after - before) as f64 / open.len() as f64;
     println!(

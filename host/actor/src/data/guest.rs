@@ -318,7 +318,10 @@ struct RunWaits<'a>(&'a Data);
 
 impl<'a> RunWaits<'a> {
     fn begin(data: &'a Data) -> Self {
-        data.lock().run_waits += 1;
+        let mut inner = data.lock();
+        inner.run_waits += 1;
+        inner.has_paused = true;
+        drop(inner);
         // It may be the last thing that kept the actor awake.
         data.changed.notify_one();
         Self(data)

@@ -67,6 +67,8 @@ struct Inner {
     /// Messages that were completed, for those who may wait for that.
     completed: Vec<(MessageId, Option<Bytes>)>,
     is_aborted: bool,
+    /// Something that the guest did by itself is over, or waits: it may have changed its state before.
+    has_paused: bool,
     /// The stop came over a message that somebody had taken.
     is_interrupted: bool,
     /// The run loop is to be taken up again when the host is back.
@@ -106,6 +108,7 @@ impl Data {
             keep_awake: 0,
             completed: Vec::new(),
             is_aborted: false,
+            has_paused: false,
             is_interrupted: false,
             is_resumed: false,
             alarm: opened.alarm,
@@ -196,9 +199,10 @@ impl Data {
         inner.keep_awake + inner.wait_until > 0 || inner.is_run_busy()
     }
 
-    /// Whether something has to be committed.
+    /// Whether there may be something to be committed.
     pub(crate) fn is_changed(&self) -> bool {
-        !self.lock().is_unchanged()
+        let mut inner = self.lock();
+        std::mem::take(&mut inner.has_paused) || !inner.is_unchanged()
     }
 
     /// Messages that were completed since this was last asked, as far as somebody waits for that.
@@ -333,6 +337,7 @@ impl Data {
             WorkKind::KeepAwake => &mut inner.keep_awake,
         };
         *count = change(*count);
+        inner.has_paused = true;
         drop(inner);
         self.changed.notify_one();
     }

@@ -1,5 +1,7 @@
 //! For load runs.
 
+mod data;
+
 use greenroom_sdk::prelude::*;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -45,4 +47,4 @@ impl Bench {
     }
 }
 
-greenroom_sdk::component!(Bench);
+greenroom_sdk::component!(Bench, data::BenchAlarm, data::BenchPairs, data::BenchQueue);

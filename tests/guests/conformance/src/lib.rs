@@ -3,10 +3,19 @@
 mod actions;
 mod connections;
 mod errors;
+mod hibernation;
 mod identity;
+mod kv;
+mod lifecycle;
+mod many_queues;
 mod permissions;
+mod queues;
 mod raw_http;
 mod raw_websocket;
+mod run_loop;
+mod schedule;
+mod sleep;
+mod sleep_sockets;
 mod state;
 mod vars;
 
@@ -22,8 +31,15 @@ use errors::{
     CustomTimeoutActor, DefaultTimeoutActor, ErrorHandlingActor, LongTimeoutActor,
     ShortTimeoutActor, SyncTimeoutActor,
 };
+use hibernation::{FileSystemHibernationCleanupActor, HibernationActor};
 use identity::{Counter, InputActor, MetadataActor, StatelessActor};
-use permissions::AccessControlActor;
+use kv::KvActor;
+use lifecycle::{
+    DestroyAbortSignalActor, DestroyActor, DestroyObserver, LifecycleObserver, StartStopRaceActor,
+};
+use many_queues::{ManyQueueActionParentActor, ManyQueueChildActor, ManyQueueRunParentActor};
+use permissions::{AccessControlActor, AccessControlNoQueuesActor};
+use queues::{QueueActor, QueueLimitedActor};
 use raw_http::{
     RawHttpActor, RawHttpHonoActor, RawHttpNoHandlerActor, RawHttpRequestPropertiesActor,
     RawHttpVoidReturnActor,
@@ -31,6 +47,21 @@ use raw_http::{
 use raw_websocket::{
     RawWebSocketActor, RawWebSocketAsyncOpenActor, RawWebSocketBinaryActor,
     RawWebSocketConnContextActor,
+};
+use run_loop::{
+    RunIgnoresAbortStopTimeout, RunSelfInitiatedDestroy, RunSelfInitiatedSleep, RunWithEarlyExit,
+    RunWithError, RunWithQueueConsumer, RunWithTicks, RunWithoutHandler,
+};
+use schedule::Scheduled;
+use sleep::{
+    CounterWaitUntilProbe, Sleep, SleepWithLongRpc, SleepWithNoSleepOption, SleepWithRawHttp,
+    SleepWithRawWebSocket, SleepWithWaitUntilInOnWake, SleepWithWaitUntilMessage,
+};
+use sleep_sockets::{
+    SleepAbortListenerVarsActor, SleepRawWsAddEventListenerClose,
+    SleepRawWsAddEventListenerMessage, SleepRawWsDelayedSendOnSleep, SleepRawWsOnClose,
+    SleepRawWsOnMessage, SleepRawWsSendOnSleep, SleepRawWsVarsExceedsGrace,
+    SleepWaitUntilVarsDuringGrace,
 };
 use state::OnStateChangeActor;
 use vars::{
@@ -70,6 +101,7 @@ greenroom_sdk::component!(
     ConnPreflightVisibilityActor,
     RequestAccessActor,
     AccessControlActor,
+    AccessControlNoQueuesActor,
     RawHttpActor,
     RawHttpNoHandlerActor,
     RawHttpVoidReturnActor,
@@ -79,4 +111,43 @@ greenroom_sdk::component!(
     RawWebSocketBinaryActor,
     RawWebSocketAsyncOpenActor,
     RawWebSocketConnContextActor,
+    QueueActor,
+    QueueLimitedActor,
+    ManyQueueChildActor,
+    ManyQueueActionParentActor,
+    ManyQueueRunParentActor,
+    KvActor,
+    Scheduled,
+    LifecycleObserver,
+    StartStopRaceActor,
+    DestroyObserver,
+    DestroyActor,
+    DestroyAbortSignalActor,
+    RunWithTicks,
+    RunWithQueueConsumer,
+    RunWithEarlyExit,
+    RunWithError,
+    RunWithoutHandler,
+    RunSelfInitiatedSleep,
+    RunSelfInitiatedDestroy,
+    RunIgnoresAbortStopTimeout,
+    Sleep,
+    SleepWithLongRpc,
+    SleepWithWaitUntilMessage,
+    SleepWithRawHttp,
+    SleepWithRawWebSocket,
+    SleepWithNoSleepOption,
+    SleepWithWaitUntilInOnWake,
+    CounterWaitUntilProbe,
+    SleepRawWsAddEventListenerMessage,
+    SleepRawWsAddEventListenerClose,
+    SleepRawWsOnMessage,
+    SleepRawWsOnClose,
+    SleepRawWsSendOnSleep,
+    SleepRawWsDelayedSendOnSleep,
+    SleepAbortListenerVarsActor,
+    SleepWaitUntilVarsDuringGrace,
+    SleepRawWsVarsExceedsGrace,
+    HibernationActor,
+    FileSystemHibernationCleanupActor,
 );

@@ -1,11 +1,9 @@
-//! Group E: who may connect, subscribe and call.
-//!
-//! Queues are not built: `allowedReceiveQueue`, `allowedReceiveAnyQueue` and all of `accessControlNoQueuesActor`
-//! (`readAnyQueue`) are missing, and nobody asks for a permission to publish.
+//! Group E: who may connect, subscribe, send and call.
 
-use greenroom_sdk::prelude::*;
+use greenroom_sdk::{Receive, prelude::*};
 use serde_json::json;
 
+use crate::queues::ANY;
 use crate::raw_http::not_found;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -21,15 +19,27 @@ struct AccessParams {
     allow_web_socket: Option<bool>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Payload {
     value: Value,
 }
 
 const ALLOWED_EVENT: Event<Payload> = Event::new("allowedEvent");
 const BLOCKED_EVENT: Event<Payload> = Event::new("blockedEvent");
+const ALLOWED_QUEUE: Queue<Payload> = Queue::new("allowedQueue");
+const BLOCKED_QUEUE: Queue<Payload> = Queue::new("blockedQueue");
 
-#[actor(rename_all = "camelCase", events = [ALLOWED_EVENT, BLOCKED_EVENT])]
+/// The body of the first message that is there, if there is one.
+async fn body(receive: Receive) -> Result<Option<Value>> {
+    let message = receive.timeout(Duration::ZERO).one().await?;
+    Ok(message.map(QueueMessage::into_body))
+}
+
+#[actor(
+    rename_all = "camelCase",
+    events = [ALLOWED_EVENT, BLOCKED_EVENT],
+    queues = [ALLOWED_QUEUE, BLOCKED_QUEUE],
+)]
 impl AccessControlActor {
     #[before_connect]
     fn before_connect(&self, connecting: &Connecting) -> Result<()> {
@@ -45,7 +55,13 @@ impl AccessControlActor {
     #[can_subscribe]
     fn can_subscribe(&mut self, conn: &Conn<Self>, event: &str) -> bool {
         self.last_can_subscribe_conn_id = conn.id().to_owned();
-        event == "allowedEvent"
+        event == ALLOWED_EVENT.name()
+    }
+
+    #[can_publish]
+    fn can_publish(&mut self, conn: &Conn<Self>, queue: &str) -> bool {
+        self.last_can_publish_conn_id = conn.id().to_owned();
+        queue == ALLOWED_QUEUE.name()
     }
 
     #[on_request]
@@ -77,6 +93,16 @@ impl AccessControlActor {
     }
 
     #[action]
+    async fn allowed_receive_queue(cx: Context<Self>) -> Result<Option<Value>> {
+        body(cx.receive([ALLOWED_QUEUE.name()])).await
+    }
+
+    #[action]
+    async fn allowed_receive_any_queue(cx: Context<Self>) -> Result<Option<Value>> {
+        body(cx.receive(ANY)).await
+    }
+
+    #[action]
     fn allowed_broadcast_allowed_event(&self, env: &Env<Self>, value: Value) {
         env.broadcast(ALLOWED_EVENT, &Payload { value });
     }
@@ -89,5 +115,16 @@ impl AccessControlActor {
     #[action]
     fn allowed_broadcast_undefined_event(&self, env: &Env<Self>, value: Value) {
         env.broadcast("undefinedEvent", &Payload { value });
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct AccessControlNoQueuesActor;
+
+#[actor(rename_all = "camelCase")]
+impl AccessControlNoQueuesActor {
+    #[action]
+    async fn read_any_queue(cx: Context<Self>) -> Result<Option<Value>> {
+        body(cx.receive(ANY)).await
     }
 }

@@ -37,6 +37,7 @@ impl description::Guest for Liar {
                     .map(action)
                     .into(),
                 events: vec![],
+                queues: vec![],
                 handlers: Handlers::empty(),
                 options: ActorTypeOptions {
                     sleep_after_ms: None,
@@ -45,6 +46,10 @@ impl description::Guest for Liar {
                     stop_grace_ms: None,
                     connections_keep_awake: false,
                     websockets_hibernate: false,
+                    cancel_abandoned: false,
+                    queue_messages_max: None,
+                    queue_message_bytes_max: None,
+                    queue_attempts_max: None,
                 },
             }],
         }
@@ -64,13 +69,24 @@ impl lifecycle::Guest for Liar {
         Ok(())
     }
 
+    async fn run() -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn abort(_: StopReason) {}
+
     async fn stop(_: StopReason) -> Result<(), Failure> {
         Ok(())
     }
 }
 
 impl actions::Guest for Liar {
-    async fn call(_: Option<String>, action: String, _: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    async fn call(
+        _: u32,
+        _: Option<String>,
+        action: String,
+        _: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
         match action.as_str() {
             // A break without a beginning.
             "garbage" => return Ok(vec![0xff]),
@@ -82,6 +98,8 @@ impl actions::Guest for Liar {
         }
         Ok(b"\x64pong".to_vec())
     }
+
+    async fn cancel(_: u32) {}
 }
 
 impl state::Guest for Liar {
@@ -104,6 +122,10 @@ impl connections::Guest for Liar {
     }
 
     async fn may_subscribe(_: String, _: String) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    async fn may_publish(_: String, _: String) -> Result<bool, Failure> {
         Ok(true)
     }
 }
