@@ -288,7 +288,8 @@ for (const encoding of ENCODINGS) {
       test('is made with its input, and deals with the messages of all its queues', async () => {
         const { actor, handle } = setUp('manyQueueChildActor', { createWithInput: 'the label' });
         assert.deepEqual(await actor.ping(), { label: 'the label', pong: true });
-        const answers = await Promise.all(names.map((name, index) => handle().send(name, { index }, { wait: true, timeout: 10_000 })));
+        const ask = (name, index) => handle().send(name, { index }, { wait: true, timeout: 10_000 });
+        const answers = await Promise.all(names.map(ask));
         assert.deepEqual(answers, names.map((_, index) => ({ status: 'completed', response: { ok: true, index } })));
         const { label, started, processed } = await actor.getSnapshot();
         assert.deepEqual({ label, started }, { label: 'the label', started: true });

@@ -3,7 +3,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { actionPath, assertRefusal, failsWith, fresh, inParallel, isAsleep, range, sameAgain, startHost, until, useHost } from './harness.mjs';
+import {
+  actionPath,
+  assertRefusal,
+  failsWith,
+  fresh,
+  inParallel,
+  isAsleep,
+  range,
+  sameAgain,
+  startHost,
+  until,
+  useHost,
+} from './harness.mjs';
 
 /** A ledger of its own, and what there is to do with it. */
 function newLedger(host, key = fresh('ledger')) {
@@ -104,6 +116,11 @@ describe('pairs', () => {
     wanted.sort(([a], [b]) => (a < b ? -1 : 1));
     assert.deepEqual(await call('mix', 'p/'), wanted);
     assert.deepEqual(await call('sizes', 'p/'), wanted);
+  });
+
+  test('are seen as they are while they are being committed', async () => {
+    const seen = await Promise.all(range(8).map(() => newLedger(host).call('churn', 150)));
+    assert.deepEqual(seen.flat(), []);
   });
 
   test('can be very many', async () => {
@@ -215,7 +232,7 @@ describe('bounds', () => {
 });
 
 describe('kill -9', () => {
-  test('keeps what was acknowledged, the state and the pairs alike and never one without the other', { timeout: 120_000 }, async (t) => {
+  test('keeps what was acknowledged, and never the state without the pairs or the other way round', { timeout: 120_000 }, async (t) => {
     const host = await startHost(t, { components: ['fixtures'] });
     const LEDGERS = 40;
     const ledgers = range(LEDGERS).map((n) => ({ ...newLedger(host, `${n}`), acknowledged: 0, sent: 0 }));

@@ -74,8 +74,9 @@ describe('an operator', () => {
       const nobody = `/actors/${'0'.repeat(32)}/${rest}`;
       assertRefusal(await host.request(method, `${nobody}?namespace=default`), 404, 'actor.not_found');
       assertRefusal(await host.request(method, `/actors/${id}/${rest}?namespace=${fresh('elsewhere')}`), 404, 'actor.not_found');
-      assertRefusal(await host.request('PUT', `/actors/${id}/${rest}?namespace=default`), 405, 'actor.method_not_allowed');
-      if (method !== 'GET') assertRefusal(await host.request(method, `/actors/${id}/${rest}?namespace=default`), 404, 'api.not_found');
+      const known = `/actors/${id}/${rest}?namespace=default`;
+      assertRefusal(await host.request('PUT', known), 405, 'actor.method_not_allowed');
+      if (method !== 'GET') assertRefusal(await host.request(method, known), 404, 'api.not_found');
     }
     assertRefusal(await host.request('GET', `/actors/${id}/queue?namespace=default&limit=many`), 400, 'api.bad_request');
     assertRefusal(await host.request('GET', `/actors/${id}/nothing?namespace=default`), 404, 'api.not_found');

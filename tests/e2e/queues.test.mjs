@@ -3,7 +3,18 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ENCODINGS, actionPath, assertRefusal, failsWith, fresh, gatewayPath, range, until, useHost, within } from './harness.mjs';
+import {
+  ENCODINGS,
+  actionPath,
+  assertRefusal,
+  failsWith,
+  fresh,
+  gatewayPath,
+  range,
+  until,
+  useHost,
+  within,
+} from './harness.mjs';
 
 const COMPLETED = { status: 'completed' };
 const TIMED_OUT = { status: 'timedOut' };
@@ -198,7 +209,8 @@ describe('dead letters', () => {
     await kill(desk, 'second');
     const { size, messages } = await desk.operate('GET', 'dead-letters?bodies=true');
     assert.equal(size, 2);
-    assert.deepEqual(messages.map(({ body, name, attempts }) => [body, name, attempts]), [['first', 'letters', 3], ['second', 'letters', 3]]);
+    const shown = messages.map(({ body, name, attempts }) => [body, name, attempts]);
+    assert.deepEqual(shown, [['first', 'letters', 3], ['second', 'letters', 3]]);
     const [first, second] = messages;
     assert.ok(first.diedAtMs >= first.sentAtMs);
     assert.deepEqual(await desk.operate('POST', `dead-letters/${first.id}/retry`), { ok: true });
@@ -254,7 +266,8 @@ describe('a sender who waits', () => {
       const client = host.client({ encoding });
       const key = [fresh('desk')];
       const [sender, receiver] = [client.desk.getOrCreate(key), client.desk.getOrCreate(key)];
-      for (const reply of [{ deep: [1, { a: null }] }, 'text', 0, false, null, 2n ** 70n, new Uint8Array([1, 255]), ['$BigInt', '5']]) {
+      const plain = [{ deep: [1, { a: null }] }, 'text', 0, false, null];
+      for (const reply of [...plain, 2n ** 70n, new Uint8Array([1, 255]), ['$BigInt', '5']]) {
         const sent = sender.send('letters', 'a question', { wait: true, timeout: 10_000 });
         await receiver.deal(LETTERS, 1, reply);
         assert.deepEqual(await sent, { status: 'completed', response: reply });
@@ -335,7 +348,8 @@ describe('a sender who waits', () => {
 });
 
 describe('bounds', () => {
-  const host = useHost({ components: ['fixtures'], flags: ['--queue-bytes-max', '512KiB', '--queue-wait-max', '300ms', '--queue-messages-max', '3'] });
+  const flags = ['--queue-bytes-max', '512KiB', '--queue-wait-max', '300ms', '--queue-messages-max', '3'];
+  const host = useHost({ components: ['fixtures'], flags });
 
   test('are on the number of messages, as the type says or the host', async () => {
     const { call, post, send } = newDesk(host);

@@ -3,7 +3,21 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { HostError, actionPath, failsWith, fresh, gatewayPath, inParallel, isAsleep, range, sameAgain, startHost, until, useHost, within } from './harness.mjs';
+import {
+  HostError,
+  actionPath,
+  failsWith,
+  fresh,
+  gatewayPath,
+  inParallel,
+  isAsleep,
+  range,
+  sameAgain,
+  startHost,
+  until,
+  useHost,
+  within,
+} from './harness.mjs';
 
 const LETTERS = { names: ['letters'] };
 
@@ -69,7 +83,8 @@ describe('a message', () => {
   test('that breaks a run loop ends as a dead letter, and the others are dealt with, though nobody calls', async () => {
     const clerk = newActor(host, 'clerk');
     const report = fresh('report');
-    const jobs = [{ name: 'before', report }, { name: 'poison', ms: 50, isPoison: true }, { name: 'after', report }, { name: 'last', report }];
+    const poison = { name: 'poison', ms: 50, isPoison: true };
+    const jobs = [{ name: 'before', report }, poison, { name: 'after', report }, { name: 'last', report }];
     for (const job of jobs) await inSpite(() => clerk.post('jobs', { body: job }));
     await until('the others are done', async () => (await reported(host, report)) >= 3, { within: 30_000 });
     await until('it is given up', async () => (await inSpite(() => clerk.call('dead'))).length === 1);
@@ -282,7 +297,8 @@ describe('kill -9', () => {
       // Awake, and waiting for a message.
       await Promise.all(keys.map((key) => newActor(host, 'clerk', key).call('size')));
       // Killed as soon as all are acknowledged: some have been taken, some have not.
-      await Promise.all(keys.map((key, n) => newActor(host, 'clerk', key).post('jobs', { body: { name: key, report: reports[n], ms: 20 } })));
+      const job = (n) => ({ name: keys[n], report: reports[n], ms: 20 });
+      await Promise.all(keys.map((key, n) => newActor(host, 'clerk', key).post('jobs', { body: job(n) })));
       await host.kill();
       await host.startAgain();
       await inParallel(5, keys.length, (n) =>

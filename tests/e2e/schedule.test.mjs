@@ -268,7 +268,8 @@ describe('what recurs', () => {
     await plan({ id: 'morning', cron: '30 9 * * 1-5', timeZone: 'America/New_York' });
     const { nextMs, timeZone } = await call('entry', 'morning');
     assert.equal(timeZone, 'America/New_York');
-    const there = new Intl.DateTimeFormat('en-US', { timeZone, weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+    const fields = { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+    const there = new Intl.DateTimeFormat('en-US', { timeZone, ...fields });
     const parts = Object.fromEntries(there.formatToParts(nextMs).map(({ type, value }) => [type, value]));
     assert.deepEqual([parts.hour, parts.minute], ['09', '30']);
     assert.ok(!['Sat', 'Sun'].includes(parts.weekday));

@@ -88,7 +88,10 @@ describe('a scheduled action', () => {
 
   test('is remembered for a hundred runs', async () => {
     const { call, hasRun } = newPlanner(host);
-    for (const batch of range(6)) await call('planAll', range(20).map((n) => ({ label: `${20 * batch + n}`, at: 1_000 + 20 * batch + n })));
+    for (const batch of range(6)) {
+      const numbers = range(20).map((n) => 20 * batch + n);
+      await call('planAll', numbers.map((n) => ({ label: `${n}`, at: 1_000 + n })));
+    }
     await hasRun(120);
     const history = await call('history');
     assert.deepEqual(history.map(({ dueMs }) => dueMs), range(100).map((n) => 1_020 + n));

@@ -141,6 +141,10 @@ impl Life {
             End::Gone => Ended::Gone,
             End::Destroy => self.destroy().await,
             End::Sleep | End::Upgrade => Ended::Asleep(self.alarm),
+            // Its last hook broke down, or was cut off; that does not save it.
+            End::Lost | End::Crashed(_) if self.handle.shared().orders.is_destroy() => {
+                self.destroy().await
+            }
             End::Lost | End::Crashed(_) => Ended::Broken,
         }
         // Calls left in the mailbox are dropped with it, which tells their callers that they never began.
@@ -250,10 +254,7 @@ impl Life {
         // An order that has not been carried out by then is being ignored by a guest that blocks.
         let order_max = limits.start_timeout + 2 * grace;
         let sockets = self.parts.sockets.open(self.actor.id);
-        let handlers = &active.description.handlers;
-        // Handlers of raw WebSockets hear of their end as well.
-        let is_saved = handlers.connections || handlers.websocket;
-        let conns = Conns::restore(options, is_saved, opened.conns, sockets);
+        let conns = Conns::restore(&active.description, opened.conns, sockets);
         let mut activation = Activation {
             actor: self.actor.row,
             identity: &self.identity,
@@ -272,6 +273,8 @@ impl Life {
             conns,
             opening: HashMap::new(),
             requests: HashMap::new(),
+            scheduled: HashMap::new(),
+            early: VecDeque::new(),
             turns,
             gate: Gate::default(),
             generation: opened.generation,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use greenroom_model::{ActorError, ActorTypeOptions, ConnId, Generation, Head, Limits};
+use greenroom_model::{ActorError, ActorTypeOptions, ConnId, Generation, Head, Limits, Scheduled};
 use greenroom_runtime::{Barrier, Failure, Guest, Identity};
 use greenroom_storage::{ActorRow, Error as StorageError, Kept, Storage};
 use tokio::sync::{Notify, mpsc};
@@ -83,6 +83,10 @@ pub(crate) struct Activation<'a> {
     pub(crate) conns: Conns,
     /// Those that it is asked to let in.
     pub(crate) opening: HashMap<ConnId, BeingOpened>,
+    /// Scheduled actions that run, and are not overdue.
+    pub(crate) scheduled: HashMap<TurnId, Scheduled>,
+    /// What has returned from the guest and was taken before its turn came.
+    pub(crate) early: VecDeque<Ended>,
     /// Raw requests whose responses are on their way, and whether the guest knows of their connections.
     pub(crate) requests: HashMap<ConnId, bool>,
     pub(crate) turns: &'a Turns,
@@ -169,12 +173,12 @@ impl Activation<'_> {
                     Event::Stop(order)
                 }
                 () = std::future::ready(()), if must_settle => Event::Settle,
-                Some(ended) = running.next() => Event::Ended(ended),
+                Some(ended) = next_ended(&mut self.early, &mut running) => Event::Ended(ended),
                 kept = next_kept(&mut self.commit) => Event::Committed(kept),
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
                 () = self.effects.notified() => Event::Sent,
                 () = self.shared.is_gone.notified(), if self.is_started => Event::Gone,
-                turns = self.turns.overdue(), if options.cancel_abandoned => Event::Overdue(turns),
+                turns = self.turns.overdue() => Event::Overdue(turns),
                 () = self.data.changed.notified() => Event::Changed,
                 () = self.data.due(), if has_room => Event::Due,
                 Some(call) = next_call(self.left, self.mailbox), if has_room => Event::Called(call),
@@ -198,7 +202,7 @@ impl Activation<'_> {
                     }
                 }
                 Event::Stop(order) => return self.stop(guest, running, order).await,
-                other => match self.handle(guest, other).await {
+                other => match self.handle(guest, &mut running, other).await {
                     ControlFlow::Break(end) => return end,
                     ControlFlow::Continue(entries) => {
                         let entries = entries.into_iter();
@@ -249,6 +253,7 @@ impl Activation<'_> {
     pub(crate) async fn handle(
         &mut self,
         guest: &Guest<'_>,
+        running: &mut Running<'_>,
         event: Event,
     ) -> ControlFlow<End, Vec<Entry>> {
         // What was sent comes before whatever has happened since.
@@ -267,14 +272,14 @@ impl Activation<'_> {
             }
             Event::Gone => return ControlFlow::Continue(self.take_gone()),
             Event::Overdue(turns) => {
-                return ControlFlow::Continue(turns.into_iter().map(Entry::Cancel).collect());
+                return ControlFlow::Continue(self.take_overdue(turns));
             }
             Event::Due => return ControlFlow::Continue(self.begin_due()),
             Event::Changed => {
                 self.is_touched |= self.data.is_changed();
                 None
             }
-            Event::Settle => self.settle(guest).await,
+            Event::Settle => self.settle(guest, running).await,
             Event::Sent | Event::Called(_) | Event::Stop(_) | Event::GraceOver => None,
         };
         end.map_or(ControlFlow::Continue(Vec::new()), ControlFlow::Break)
@@ -379,6 +384,17 @@ impl Activation<'_> {
                 ActorError::internal()
             }
         }
+    }
+}
+
+/// The next turn that has returned; nothing, if none runs. Cancel-safe.
+pub(crate) async fn next_ended(
+    early: &mut VecDeque<Ended>,
+    running: &mut Running<'_>,
+) -> Option<Ended> {
+    match early.pop_front() {
+        Some(ended) => Some(ended),
+        None => running.next().await,
     }
 }
 

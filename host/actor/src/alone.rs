@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::stream::StreamExt;
 use greenroom_model::{ActorError, Scheduled, codes};
 use greenroom_runtime::Failure;
 
-use crate::activation::Activation;
-use crate::entry::{Entry, Sending};
+use crate::activation::{Activation, Running};
+use crate::entry::{Entry, Sending, Work};
 use crate::gate::Held;
 use crate::handle::{Begun, Inspect, Inspected, Output, Reply, Short};
 use crate::turns::TurnId;
@@ -37,27 +39,61 @@ impl Activation<'_> {
                 continue;
             }
             let turn = self.turns.begin_alone();
+            self.scheduled.insert(turn, entry.clone());
             entries.push(Entry::Scheduled(turn, Box::new(entry)));
         }
         entries
     }
 
+    /// What has been scheduled may have ended while the state was looked at: then its effect is in the snapshot, and its
+    /// entry has to go with the same commit. (The host is looked at after each step of the guest, so that nothing
+    /// can have happened since.)
+    pub(crate) fn take_ran(&mut self, running: &mut Running<'_>) {
+        if self.scheduled.is_empty() {
+            return;
+        }
+        while let Some(Some((work, output))) = running.next().now_or_never() {
+            let ended = match (work, output) {
+                (Work::Scheduled(turn, entry), Ok(output)) => {
+                    self.ran(turn, &entry, output);
+                    (Work::Told, Ok(Ok(Output::Done)))
+                }
+                other => other,
+            };
+            self.early.push_back(ended);
+        }
+    }
+
+    /// Turns have become overdue. One that was scheduled has failed by that; a call is told, if its type wants to know.
+    pub(crate) fn take_overdue(&mut self, turns: Vec<TurnId>) -> Vec<Entry> {
+        for turn in &turns {
+            if let Some(entry) = self.scheduled.remove(turn) {
+                self.is_touched = true;
+                self.data.ran(&entry, Err("Action timed out".to_owned()));
+            }
+        }
+        let wants_to_know = self.active.description.options.cancel_abandoned;
+        let told = turns.into_iter().filter(|_| wants_to_know);
+        told.map(Entry::Cancel).collect()
+    }
+
     /// A scheduled action has ended. Its changes and the entry's are committed together.
     pub(crate) fn ran(&mut self, turn: TurnId, entry: &Scheduled, output: Result<Output, Failure>) {
-        let is_in_time = self.turns.end(turn).is_some_and(|nobody| {
+        if let Some(nobody) = self.turns.end(turn) {
             nobody.answer(Ok(Output::Done));
-            true
-        });
+        }
         let result = match output {
-            Ok(_) if is_in_time => Ok(()),
-            Ok(_) => Err("Action timed out".to_owned()),
+            Ok(_) => Ok(()),
             Err(Failure::Internal(text)) => {
                 self.public(Failure::Internal(text.clone()));
                 Err(text)
             }
             Err(Failure::Public(error)) => Err(error.to_string()),
         };
-        self.data.ran(entry, result);
+        // If it was overdue, that has been noted already.
+        if self.scheduled.remove(&turn).is_some() {
+            self.data.ran(entry, result);
+        }
     }
 
     /// Lets a message into its queue, or asks the guest about its sender first.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use greenroom_model::{ActorTypeOptions, ConnId, ConnKind, Opening};
+use greenroom_model::{ActorTypeDescription, ConnId, ConnKind, Opening};
 use greenroom_runtime::Restored;
 use greenroom_storage::{ConnChange, ConnRecord};
 
@@ -74,13 +74,16 @@ struct Live {
 impl Conns {
     /// Those that the store knows, and those whose sockets are there.
     pub(crate) fn restore(
-        options: &ActorTypeOptions,
-        is_saved: bool,
+        description: &ActorTypeDescription,
         records: Vec<ConnRecord>,
         sockets: Vec<Arc<Conn>>,
     ) -> Self {
+        let ActorTypeDescription {
+            handlers, options, ..
+        } = description;
         let mut conns = Self {
-            is_saved,
+            // Handlers of raw WebSockets hear of their end as well.
+            is_saved: handlers.connections || handlers.websocket,
             connections_keep_awake: options.connections_keep_awake,
             websockets_hibernate: options.websockets_hibernate,
             ..Self::default()

@@ -8,7 +8,7 @@ use greenroom_storage::{Commit, Error as StorageError, Kept};
 use tracing::warn;
 
 use crate::activate::unavailable;
-use crate::activation::{Activation, End};
+use crate::activation::{Activation, End, Running};
 use crate::handle::aborted;
 
 /// A commit under way.
@@ -17,7 +17,11 @@ pub(crate) type Committing = BoxFuture<'static, Result<Kept, StorageError>>;
 impl Activation<'_> {
     /// Looks at the state. What changed is committed, and what waits is covered by that; if nothing changed,
     /// what waits leaves.
-    pub(crate) async fn settle(&mut self, guest: &Guest<'_>) -> Option<End> {
+    pub(crate) async fn settle(
+        &mut self,
+        guest: &Guest<'_>,
+        running: &mut Running<'_>,
+    ) -> Option<End> {
         self.is_touched = false;
         if !self.is_started && self.head == Head(0) {
             // The actor is not created before its create has returned: there is nothing to keep yet, and a
@@ -29,6 +33,7 @@ impl Activation<'_> {
             Err(crash) => return Some(self.crashed(&crash)),
             Ok(saved) => saved,
         };
+        self.take_ran(running);
         let state = match state {
             Snapshot::Changed(state) => Some(state),
             Snapshot::Unchanged => None,

@@ -8,13 +8,12 @@
 
 use std::ops::ControlFlow;
 
-use futures::stream::StreamExt;
 use greenroom_model::ActorTypeOptions;
 use greenroom_runtime::{Guest, StopReason};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::activation::{Activation, End, Event, Running};
+use crate::activation::{Activation, End, Event, Running, next_ended};
 use crate::entry::{Entry, enter};
 use crate::handle::Call;
 use crate::orders::Order;
@@ -110,7 +109,9 @@ impl Activation<'_> {
     {
         let mut is_in_grace = true;
         loop {
-            self.is_touched |= self.data.is_changed();
+            if Instant::now() < draining.grace_over {
+                self.is_touched |= self.data.is_changed();
+            }
             let is_busy = self.turns.has_callers() || !self.requests.is_empty();
             let is_waited_for = match draining.until {
                 Until::Answered => is_busy,
@@ -125,7 +126,7 @@ impl Activation<'_> {
             let has_room = running.len() < self.limits.turns_max;
             let event = tokio::select! {
                 biased;
-                Some(ended) = running.next() => Event::Ended(ended),
+                Some(ended) = next_ended(&mut self.early, running) => Event::Ended(ended),
                 kept = next_kept(&mut self.commit) => Event::Committed(kept),
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
                 () = self.effects.notified() => Event::Sent,
@@ -155,9 +156,10 @@ impl Activation<'_> {
                     self.is_stopped = true;
                     warn!(actor_id = %self.identity.id, turns = running.len(), "turns are cut off");
                     running.clear();
+                    self.early.clear();
                     self.requests.clear();
                 }
-                other => match self.handle(guest, other).await {
+                other => match self.handle(guest, running, other).await {
                     ControlFlow::Break(end) => return Some(end),
                     ControlFlow::Continue(entries) if is_in_grace => {
                         running.extend(

@@ -32,6 +32,8 @@ pub(crate) struct Turns {
     timeout: Duration,
     /// So many turns may run on without a caller before the instance is given up.
     overdue_max: usize,
+    /// Whether the loop is told of calls that become overdue.
+    keeps_told: bool,
 }
 
 #[derive(Debug, Default)]
@@ -50,8 +52,6 @@ struct Table {
     watched: Option<Instant>,
     /// Turns that are overdue, for the loop to take. As many as there are.
     told: Vec<TurnId>,
-    /// Whether anybody takes them.
-    keeps_told: bool,
 }
 
 #[derive(Debug)]
@@ -59,6 +59,8 @@ struct Turn {
     deadline: Instant,
     /// The number of the call that it is for, if it can be abandoned.
     call: Option<u64>,
+    /// The loop is told when it becomes overdue.
+    is_told: bool,
     caller: Begun,
     lineage: Lineage,
 }
@@ -66,7 +68,7 @@ struct Turn {
 impl Turns {
     /// A table whose turns have `timeout` each, for an instance that has to have started by `start_by`.
     ///
-    /// Those of calls that become overdue can be asked for with [`overdue`](Self::overdue), if `keeps_told`.
+    /// With `keeps_told`, [`overdue`](Self::overdue) tells of calls as well.
     pub(crate) fn new(
         timeout: Duration,
         overdue_max: usize,
@@ -75,7 +77,6 @@ impl Turns {
     ) -> Self {
         let table = Table {
             end_by: Some(start_by),
-            keeps_told,
             ..Table::default()
         };
         Self {
@@ -84,17 +85,20 @@ impl Turns {
             is_overdue: Notify::new(),
             timeout,
             overdue_max,
+            keeps_told,
         }
     }
 
     /// A turn that has the time that actions have, for the call of this number.
     pub(crate) fn begin(&self, call: u64, caller: Begun, lineage: Lineage) -> TurnId {
-        self.insert(self.timeout, Some(call), caller, lineage)
+        let keeps_told = self.keeps_told;
+        self.insert(self.timeout, (Some(call), keeps_told), caller, lineage)
     }
 
     /// A turn that is for no call, and has the time that actions have.
     pub(crate) fn begin_alone(&self) -> TurnId {
-        self.insert(self.timeout, None, Begun::nobody(), Lineage::default())
+        let nobody = (Begun::nobody(), Lineage::default());
+        self.insert(self.timeout, (None, true), nobody.0, nobody.1)
     }
 
     pub(crate) fn begin_within(
@@ -103,13 +107,13 @@ impl Turns {
         caller: Begun,
         lineage: Lineage,
     ) -> TurnId {
-        self.insert(timeout, None, caller, lineage)
+        self.insert(timeout, (None, false), caller, lineage)
     }
 
     fn insert(
         &self,
         timeout: Duration,
-        call: Option<u64>,
+        (call, is_told): (Option<u64>, bool),
         caller: Begun,
         lineage: Lineage,
     ) -> TurnId {
@@ -122,6 +126,7 @@ impl Turns {
         let turn = Turn {
             deadline,
             call,
+            is_told,
             caller,
             lineage,
         };
@@ -176,7 +181,7 @@ impl Turns {
         meant.map(|(id, _)| *id).collect()
     }
 
-    /// Returns turns of calls that have just become overdue. Cancel-safe.
+    /// Returns turns that have just become overdue: scheduled ones, and calls if they are told. Cancel-safe.
     pub(crate) async fn overdue(&self) -> Vec<TurnId> {
         loop {
             let told = std::mem::take(&mut self.lock().told);
@@ -238,7 +243,7 @@ impl Turns {
             table.deadlines.pop_first();
             table.overdue += 1;
             if let Some(turn) = table.running.remove(&id) {
-                if turn.call.is_some() && table.keeps_told {
+                if turn.is_told {
                     table.told.push(id);
                     self.is_overdue.notify_one();
                 }

@@ -14,6 +14,7 @@ use greenroom_actor::Ended;
 use greenroom_model::{ActorId, Clock, Millis};
 use greenroom_storage::{ActorRow, Storage};
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error};
 
@@ -31,6 +32,9 @@ const PAUSE_MS: i64 = 100;
 const PAUSE_MS_MAX: i64 = 60_000;
 /// Actors of which it is remembered that they broke down.
 const BROKEN_MAX: usize = 10_000;
+
+/// How long one actor that is being woken keeps others waiting.
+const WAKE_MAX: Duration = Duration::from_secs(1);
 
 /// Nothing is known to be due.
 const NEVER: i64 = i64::MAX;
@@ -189,10 +193,14 @@ async fn look(
             tasks.spawn(async move {
                 let _place = place;
                 debug!(actor_id = %actor.id, "waking an actor for its alarm");
-                match activations.get_or_activate(&actor).await {
-                    Ok(handle) => handle.started().await,
-                    Err(error) => debug!(actor_id = %actor.id, %error, "it cannot be woken now"),
-                }
+                let waking = async {
+                    match activations.get_or_activate(&actor).await {
+                        Ok(handle) => handle.started().await,
+                        Err(error) => debug!(actor_id = %actor.id, %error, "it cannot be woken"),
+                    }
+                };
+                // One that takes long goes on without holding up the others; one that has not begun is found again.
+                _ = timeout(WAKE_MAX, waking).await;
             });
         }
     }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
 use super::Data;
+use super::pairs::Written;
 use crate::activate::unavailable;
 
 /// Pairs of one page, in bytes.
@@ -40,6 +41,10 @@ impl ActorData for Data {
     }
 
     async fn kv_get(&self, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>, ActorError> {
+        if keys.len() > PAGE_PAIRS_MAX {
+            let text = format!("at most {PAGE_PAIRS_MAX} keys can be asked for at once");
+            return Err(ActorError::new(codes::INVALID_REQUEST, text));
+        }
         let known: Vec<Option<Option<Bytes>>> = {
             let inner = self.lock();
             keys.iter().map(|key| inner.pairs.get(key)).collect()
@@ -72,10 +77,9 @@ impl ActorData for Data {
         let mut span = query.span;
         loop {
             // What was written is taken first: what is committed meanwhile is then found in the store.
-            let mut written = {
-                let inner = self.lock();
-                inner.pairs.written(&span)
-            };
+            let Written { pairs, removed } = self.lock().pairs.written(&span);
+            let is_removed = |key: &Bytes| removed.iter().any(|span| span.has(key));
+            let mut written = pairs;
             let store_query = KvQuery {
                 span: span.clone(),
                 reverse: query.reverse,
@@ -98,15 +102,17 @@ impl ActorData for Data {
             {
                 let inner = self.lock();
                 for (key, value) in stored.pairs {
-                    match inner.pairs.get(&key) {
-                        None => _ = written.entry(key).or_insert(value),
-                        // Written or removed since the store last heard of it.
-                        Some(Some(newer)) => _ = written.entry(key).or_insert(newer),
-                        Some(None) => _ = written.remove(&key),
+                    if written.contains_key(&key) || is_removed(&key) {
+                        continue;
                     }
+                    // Written or removed since the store was asked, perhaps.
+                    let value = inner.pairs.get(&key).unwrap_or(Some(value));
+                    written.insert(key, value);
                 }
             }
-            let mut pairs: Vec<(Bytes, Bytes)> = written.into_iter().collect();
+            let there = written.into_iter();
+            let there = there.filter_map(|(key, value)| Some((key, value?)));
+            let mut pairs: Vec<(Bytes, Bytes)> = there.collect();
             if query.reverse {
                 pairs.reverse();
             }
@@ -217,7 +223,10 @@ impl ActorData for Data {
     }
 
     fn put_back(&self, id: MessageId) -> bool {
-        let is_back = self.lock().queue.put_back(id);
+        let mut inner = self.lock();
+        let is_back = inner.queue.put_back(id);
+        inner.has_late_mail |= is_back && inner.is_aborted;
+        drop(inner);
         self.announce();
         is_back
     }

@@ -71,6 +71,8 @@ struct Inner {
     has_paused: bool,
     /// The stop came over a message that somebody had taken.
     is_interrupted: bool,
+    /// Something was sent after the stop had begun.
+    has_late_mail: bool,
     /// The run loop is to be taken up again when the host is back.
     is_resumed: bool,
     /// As the store has it; then with the commit under way.
@@ -101,6 +103,7 @@ impl Data {
                 std::mem::take(&mut opened.schedule),
                 std::mem::take(&mut opened.runs),
                 limits,
+                setup.clock.now(),
             ),
             run: Run::None,
             run_waits: 0,
@@ -110,6 +113,7 @@ impl Data {
             is_aborted: false,
             has_paused: false,
             is_interrupted: false,
+            has_late_mail: false,
             is_resumed: false,
             alarm: opened.alarm,
             alarm_committing: opened.alarm,
@@ -145,6 +149,7 @@ impl Data {
         let Some(id) = inner.queue.send(queue, body, self.now(), delay)? else {
             return Ok(None);
         };
+        inner.has_late_mail |= inner.is_aborted;
         // Before anybody can complete it.
         let Setup {
             waiters, id: actor, ..
@@ -221,7 +226,10 @@ impl Data {
                 Some(wait) => {
                     let wait = wait.min(LOOK_AGAIN);
                     tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
+                        () = tokio::time::sleep(wait) => {
+                            let now = self.now();
+                            self.lock().schedule.set_clock(now);
+                        }
                         () = self.timing.notified() => {}
                     }
                 }
@@ -266,6 +274,10 @@ impl Data {
         let now = self.now();
         let has_run = self.setup.active.description.handlers.run;
         let mut inner = self.lock();
+        if is_last {
+            // Nobody will complete these any more.
+            inner.is_interrupted |= inner.queue.restore_all();
+        }
         let alarm = inner.alarm_at(now, has_run);
         let is_earlier = match (alarm, inner.alarm) {
             (Some(new), Some(old)) => new < old,
@@ -358,7 +370,10 @@ impl Inner {
         if self.is_resumed || (self.is_run_busy() && !self.is_aborted) {
             return Some(Millis(0));
         }
-        let delayed = self.queue.next_at(now).filter(|_| has_run);
+        if has_run && self.has_late_mail {
+            return Some(Millis(0));
+        }
+        let delayed = self.queue.first_delayed().filter(|_| has_run);
         let interrupted = has_run && self.is_interrupted;
         let again = interrupted.then(|| Millis(now.0.saturating_add(AGAIN_AFTER_MS)));
         let schedule = self.schedule.alarm();

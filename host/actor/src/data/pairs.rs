@@ -13,7 +13,7 @@ const VALUE_BYTES_MAX: usize = 128 << 10;
 /// What may wait to be committed, in bytes of keys and values.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 /// What a change costs besides its bytes, so that small ones are bounded, too.
-const CHANGE_BYTES: usize = 64;
+const CHANGE_BYTES: usize = 256;
 
 /// Changes, in two layers: those that wait, over those that are being committed.
 #[derive(Debug, Default)]
@@ -29,7 +29,8 @@ pub(crate) struct Pairs {
 /// takes the pairs in it out of the layer.
 #[derive(Debug, Default)]
 struct Layer {
-    spans: Vec<KvSpan>,
+    /// From where to where; they do not overlap.
+    spans: BTreeMap<Bytes, Option<Bytes>>,
     pairs: BTreeMap<Bytes, Option<Bytes>>,
     bytes: usize,
 }
@@ -38,7 +39,37 @@ impl Layer {
     /// What this layer says of a key: nothing, or that it is gone, or its value.
     fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
         let pair = self.pairs.get(key).cloned();
-        pair.or_else(|| self.spans.iter().any(|span| span.has(key)).then_some(None))
+        pair.or_else(|| self.has_removed(key).then_some(None))
+    }
+
+    fn has_removed(&self, key: &[u8]) -> bool {
+        let upto = (Bound::Unbounded, Bound::Included(key));
+        let span = self.spans.range::<[u8], _>(upto).next_back();
+        span.is_some_and(|(_, end)| end.as_ref().is_none_or(|end| key < &end[..]))
+    }
+
+    /// Adds a span, joined with those that it meets.
+    fn remove_span(&mut self, mut span: KvSpan) {
+        loop {
+            // The last that begins before this one ends; those before it end even sooner.
+            let upto = span.end.clone().map_or(Bound::Unbounded, Bound::Included);
+            let last = self.spans.range((Bound::Unbounded, upto)).next_back();
+            let meeting = last.filter(|(_, end)| end.as_ref().is_none_or(|end| *end >= span.start));
+            let Some(start) = meeting.map(|(start, _)| start.clone()) else {
+                break;
+            };
+            let end = self.spans.remove(&start).flatten();
+            span.start = span.start.min(start);
+            span.end = span.end.zip(end).map(|(one, other)| one.max(other));
+        }
+        self.spans.insert(span.start, span.end);
+    }
+
+    fn spans(&self) -> impl Iterator<Item = KvSpan> + '_ {
+        self.spans.iter().map(|(start, end)| KvSpan {
+            start: start.clone(),
+            end: end.clone(),
+        })
     }
 
     fn put(&mut self, key: Bytes, value: Option<Bytes>) {
@@ -50,6 +81,15 @@ impl Layer {
             None => self.bytes += bytes,
         }
     }
+}
+
+/// What is known of a span without the store.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// Pairs that were written, and keys that were removed.
+    pub(crate) pairs: BTreeMap<Bytes, Option<Bytes>>,
+    /// Spans in which everything else was removed.
+    pub(crate) removed: Vec<KvSpan>,
 }
 
 impl Pairs {
@@ -103,11 +143,14 @@ impl Pairs {
     }
 
     pub(crate) fn delete_span(&mut self, span: KvSpan) -> Result<(), ActorError> {
+        if span.end.as_ref().is_some_and(|end| *end <= span.start) {
+            return Ok(());
+        }
         let bytes = span.start.len() + span.end.as_ref().map_or(0, Bytes::len) + CHANGE_BYTES;
         self.has_room(bytes)?;
         self.waiting.pairs.retain(|key, _| !span.has(key));
         self.waiting.bytes += bytes;
-        self.waiting.spans.push(span);
+        self.waiting.remove_span(span);
         Ok(())
     }
 
@@ -129,17 +172,17 @@ impl Pairs {
         waiting.or_else(|| self.committing.get(key))
     }
 
-    /// Pairs in `span` that were written and are not in the store yet, in order.
-    pub(crate) fn written(&self, span: &KvSpan) -> BTreeMap<Bytes, Bytes> {
-        let mut keys: BTreeMap<Bytes, Bytes> = BTreeMap::new();
+    /// What of `span` is not in the store yet.
+    pub(crate) fn written(&self, span: &KvSpan) -> Written {
+        let mut pairs: BTreeMap<Bytes, Option<Bytes>> = BTreeMap::new();
         for layer in [&self.committing, &self.waiting] {
             for (key, _) in layer.pairs.range::<Bytes, _>(bounds(span)) {
-                if let Some(Some(value)) = self.get(key) {
-                    keys.insert(key.clone(), value);
-                }
+                pairs.insert(key.clone(), self.get(key).flatten());
             }
         }
-        keys
+        let removed = self.committing.spans().chain(self.waiting.spans());
+        let removed = removed.collect();
+        Written { pairs, removed }
     }
 
     pub(crate) fn is_unchanged(&self) -> bool {
@@ -151,7 +194,7 @@ impl Pairs {
         self.committing = std::mem::take(&mut self.waiting);
         let pairs = self.committing.pairs.iter();
         let pairs = pairs.map(|(key, value)| (key.clone(), value.clone()));
-        (self.committing.spans.clone(), pairs.collect())
+        (self.committing.spans().collect(), pairs.collect())
     }
 
     /// The commit under way is durable.
@@ -235,10 +278,32 @@ mod tests {
         assert_eq!(pairs.get(b"k2"), Some(None));
         assert_eq!(pairs.get(b"k3"), Some(Some(bytes("new"))));
         assert_eq!(pairs.get(b"l"), None, "beyond the span");
-        let written = pairs.written(&span("", None));
-        assert_eq!(written.into_keys().collect::<Vec<_>>(), [bytes("k3")]);
+        let Written { pairs: known, .. } = pairs.written(&span("", None));
+        let there = known.iter().filter(|(_, value)| value.is_some());
+        assert_eq!(there.map(|(key, _)| key).collect::<Vec<_>>(), ["k3"]);
         let backwards = pairs.written(&span("z", Some("a")));
-        assert!(backwards.is_empty());
+        assert!(backwards.pairs.is_empty());
+    }
+
+    #[test]
+    fn spans_that_meet_are_one() {
+        let mut pairs = Pairs::new(0, 1 << 20);
+        for (start, end) in [("a", "c"), ("e", "g"), ("x", "y"), ("b", "e"), ("q", "q")] {
+            pairs.delete_span(span(start, Some(end))).unwrap();
+        }
+        let (spans, _) = pairs.take_changes();
+        assert_eq!(spans, [span("a", Some("g")), span("x", Some("y"))]);
+        for (key, is_removed) in [
+            ("a", true),
+            ("f", true),
+            ("g", false),
+            ("x", true),
+            ("z", false),
+        ] {
+            assert_eq!(pairs.get(key.as_bytes()).is_some(), is_removed, "{key}");
+        }
+        pairs.delete_span(span("m", None)).unwrap();
+        assert_eq!(pairs.get(b"z"), Some(None));
     }
 
     #[test]

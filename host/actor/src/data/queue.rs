@@ -11,6 +11,10 @@ use greenroom_storage::MessageChange;
 
 /// Dead letters that are kept; the oldest give way.
 const DEAD_MAX: usize = 1_000;
+/// New messages that may wait to be committed, in bytes.
+const CHANGED_BYTES_MAX: usize = 16 << 20;
+/// What a new message costs besides its bytes.
+const CHANGE_BYTES: usize = 256;
 /// Bytes of one batch: it has to fit into the guest.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// How long a message that was given back for the second time waits. The first time it comes at once.
@@ -64,8 +68,11 @@ pub(crate) struct Queue {
     received: Vec<(MessageId, u32)>,
     committing: Vec<(MessageId, u32)>,
     next: MessageId,
-    /// Bytes of all of them.
+    /// Bytes of those that wait or are taken.
     bytes: usize,
+    dead_bytes: usize,
+    /// Bytes of the changes.
+    changed_bytes: usize,
     changes: Vec<MessageChange>,
 }
 
@@ -77,10 +84,12 @@ impl Queue {
         next: MessageId,
     ) -> Self {
         let declared = description.queues.iter();
-        let bytes = messages.iter().map(|message| message.body.len()).sum();
         let (dead, waiting): (Vec<_>, Vec<_>) = messages
             .into_iter()
             .partition(|message| message.died_at.is_some());
+        let bytes =
+            |messages: &[QueueMessage]| messages.iter().map(|message| message.body.len()).sum();
+        let (bytes, dead_bytes) = (bytes(&waiting), bytes(&dead));
         let by_id = |messages: Vec<QueueMessage>| {
             let by_id = messages.into_iter().map(|message| (message.id, message));
             by_id.collect()
@@ -99,6 +108,8 @@ impl Queue {
             committing: Vec::new(),
             next,
             bytes,
+            dead_bytes,
+            changed_bytes: 0,
             changes: Vec::new(),
         }
     }
@@ -134,6 +145,12 @@ impl Queue {
             let text = format!("Queue is full. Limit is {bytes_max} bytes");
             return Err(ActorError::new(codes::QUEUE_FULL, text));
         }
+        if self.changed_bytes + body.len() > CHANGED_BYTES_MAX {
+            let text =
+                "Queue is full. Limit is on what waits to be committed; save before going on";
+            return Err(ActorError::new(codes::QUEUE_FULL, text));
+        }
+        self.changed_bytes += body.len() + CHANGE_BYTES;
         let id = self.next;
         self.next = MessageId(id.0 + 1);
         self.bytes += body.len();
@@ -160,9 +177,10 @@ impl Queue {
 
     /// Messages that can be had now, oldest first.
     pub(crate) fn receive(&mut self, wanted: &Wanted, now: Millis) -> Vec<QueueMessage> {
+        let names: HashSet<&str> = wanted.queues.iter().map(String::as_str).collect();
         let is_wanted = |message: &&QueueMessage| {
             message.not_before <= now
-                && (wanted.queues.is_empty() || wanted.queues.contains(&message.queue))
+                && (names.is_empty() || names.contains(message.queue.as_str()))
         };
         let mut bytes = 0;
         let ids = self.waiting.values().filter(is_wanted);
@@ -234,6 +252,12 @@ impl Queue {
         true
     }
 
+    /// Puts back all that are taken; whether there were any.
+    pub(crate) fn restore_all(&mut self) -> bool {
+        let ids: Vec<MessageId> = self.taken.keys().copied().collect();
+        ids.into_iter().filter(|id| self.restore(*id)).count() > 0
+    }
+
     fn fail(&self, message: &mut QueueMessage, now: Millis) {
         if message.attempts >= self.bounds.attempts_max {
             message.died_at = Some(now);
@@ -243,11 +267,13 @@ impl Queue {
     }
 
     fn bury(&mut self, message: QueueMessage) {
+        self.bytes -= message.body.len();
+        self.dead_bytes += message.body.len();
         self.dead.insert(message.id, message);
-        while self.dead.len() > DEAD_MAX
+        while (self.dead.len() > DEAD_MAX || self.dead_bytes > self.bounds.bytes_max)
             && let Some((id, oldest)) = self.dead.pop_first()
         {
-            self.bytes -= oldest.body.len();
+            self.dead_bytes -= oldest.body.len();
             self.changes.push(MessageChange::Remove(id));
         }
     }
@@ -257,6 +283,8 @@ impl Queue {
         let Some(mut message) = self.dead.remove(&id) else {
             return false;
         };
+        self.dead_bytes -= message.body.len();
+        self.bytes += message.body.len();
         self.changes.push(MessageChange::Remove(id));
         message.id = self.next;
         self.next = MessageId(message.id.0 + 1);
@@ -272,7 +300,7 @@ impl Queue {
         let Some(message) = self.dead.remove(&id) else {
             return false;
         };
-        self.bytes -= message.body.len();
+        self.dead_bytes -= message.body.len();
         self.changes.push(MessageChange::Remove(id));
         true
     }
@@ -291,6 +319,11 @@ impl Queue {
 
     pub(crate) fn dead_letters(&self) -> Vec<QueueMessage> {
         self.dead.values().cloned().collect()
+    }
+
+    /// When the first of those that were delayed can be had; it may be past, if nobody has been told.
+    pub(crate) fn first_delayed(&self) -> Option<Millis> {
+        self.delayed.first().map(|(at, _)| *at)
     }
 
     /// When the next of those that cannot be had yet can be.
@@ -325,6 +358,7 @@ impl Queue {
     /// What is to be committed now. There is no commit under way.
     pub(crate) fn take_changes(&mut self) -> Vec<MessageChange> {
         self.committing = std::mem::take(&mut self.received);
+        self.changed_bytes = 0;
         std::mem::take(&mut self.changes)
     }
 
@@ -397,6 +431,8 @@ mod tests {
             committing: Vec::new(),
             next: MessageId(1),
             bytes: 0,
+            dead_bytes: 0,
+            changed_bytes: 0,
             changes: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! An actor's schedule, in memory while it is awake. Pure: what time it is is handed in.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use greenroom_model::{
     ActorError, Limits, Millis, NewScheduled, Outcome, Scheduled, ScheduledRun, Timing, When, codes,
@@ -23,6 +23,8 @@ const AGAIN_AFTER_MS_MAX: i64 = 300_000;
 const RUNS_MAX: usize = 100;
 /// How much is remembered of what a run failed with, in bytes.
 const ERROR_BYTES_MAX: usize = 512;
+/// Changes that may wait to be committed, in bytes.
+const CHANGED_BYTES_MAX: usize = 16 << 20;
 /// What an entry costs besides its bytes.
 const ENTRY_BYTES: usize = 128;
 
@@ -37,6 +39,10 @@ pub(crate) struct Schedule {
     runs: VecDeque<ScheduledRun>,
     next_run: u64,
     bytes: usize,
+    /// Entries that the store has never heard of.
+    unstored: HashSet<String>,
+    /// Bytes of the changes.
+    changed_bytes: usize,
     entries_max: usize,
     bytes_max: usize,
     changes: Vec<ScheduleChange>,
@@ -44,14 +50,25 @@ pub(crate) struct Schedule {
 
 #[derive(Debug)]
 struct Running {
-    due_at: Millis,
+    /// As it was when it began.
+    entry: Scheduled,
     started_at: Millis,
     /// The entry was removed, or replaced, since.
     is_stale: bool,
+    /// And the store knows that, or will with the commit under way.
+    is_replaced: bool,
 }
 
 impl Schedule {
-    pub(crate) fn new(entries: Vec<Scheduled>, runs: Vec<ScheduledRun>, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        mut entries: Vec<Scheduled>,
+        runs: Vec<ScheduledRun>,
+        limits: &Limits,
+        now: Millis,
+    ) -> Self {
+        for entry in &mut entries {
+            _ = fit_to_clock(entry, now);
+        }
         let order = entries.iter().map(|entry| (entry.try_at, entry.id.clone()));
         Self {
             order: order.collect(),
@@ -63,6 +80,8 @@ impl Schedule {
             running: HashMap::new(),
             next_run: runs.last().map_or(1, |run| run.number + 1),
             runs: runs.into(),
+            unstored: HashSet::new(),
+            changed_bytes: 0,
             entries_max: limits.schedule_entries_max,
             bytes_max: limits.schedule_bytes_max,
             changes: Vec::new(),
@@ -93,7 +112,15 @@ impl Schedule {
             let text = format!("a schedule has at most {entries} entries, and {bytes} bytes");
             return Err(ActorError::new(codes::SCHEDULE_FULL, text));
         }
-        self.forget(&id);
+        let change = size(&entry);
+        if self.changed_bytes + change > CHANGED_BYTES_MAX {
+            let text = "too much of the schedule waits to be committed; save before going on";
+            return Err(ActorError::new(codes::SCHEDULE_FULL, text));
+        }
+        self.changed_bytes += change;
+        if !self.forget(&id) {
+            self.unstored.insert(id.clone());
+        }
         self.put(entry);
         Ok(id)
     }
@@ -129,7 +156,7 @@ impl Schedule {
     /// When the actor must next be awake for it, if it ended now: what runs has not been done.
     pub(crate) fn alarm(&self) -> Option<Millis> {
         let running = self.running.iter().filter(|(_, run)| !run.is_stale);
-        let running = running.map(|(_, run)| run.due_at);
+        let running = running.map(|(_, run)| run.entry.due_at);
         running.chain(self.next_at()).min()
     }
 
@@ -141,20 +168,22 @@ impl Schedule {
         }
         let (_, id) = self.order.pop_first()?;
         let entry = self.entries.get(&id)?;
+        let entry = entry.clone();
         let run = Running {
-            due_at: entry.due_at,
+            entry: entry.clone(),
             started_at: now,
             is_stale: false,
+            is_replaced: false,
         };
         self.running.insert(id, run);
-        Some(entry.clone())
+        Some(entry)
     }
 
     /// A run is over.
     pub(crate) fn ended(&mut self, entry: &Scheduled, result: Result<(), String>, now: Millis) {
         let id = &entry.id;
         // Another run of this name may have begun, if the entry was replaced meanwhile.
-        let is_its = |run: &Running| run.due_at == entry.due_at;
+        let is_its = |run: &Running| run.entry.due_at == entry.due_at;
         let Some(run) = self.running.get(id).filter(|run| is_its(run)) else {
             return;
         };
@@ -188,8 +217,33 @@ impl Schedule {
         self.changes.is_empty()
     }
 
+    /// What is to be committed now. If that fails, nothing more is kept at all.
     pub(crate) fn take_changes(&mut self) -> Vec<ScheduleChange> {
+        self.changed_bytes = 0;
+        self.unstored.clear();
+        for run in self.running.values_mut() {
+            run.is_replaced |= run.is_stale;
+        }
         std::mem::take(&mut self.changes)
+    }
+
+    /// The clock may have been set back: who recurs does not wait for what has become the far future.
+    pub(crate) fn set_clock(&mut self, now: Millis) {
+        let waiting = self
+            .entries
+            .values()
+            .filter(|entry| !matches!(entry.timing, Timing::Once) || entry.failures > 0);
+        let fitted: Vec<Scheduled> = waiting
+            .filter(|entry| self.order.contains(&(entry.try_at, entry.id.clone())))
+            .filter_map(|entry| {
+                let mut fitted = entry.clone();
+                fit_to_clock(&mut fitted, now).then_some(fitted)
+            })
+            .collect();
+        for entry in fitted {
+            self.forget(&entry.id);
+            self.put(entry);
+        }
     }
 
     /// The guest broke down, perhaps over what was running: that counts as a failure, or it would be tried again at
@@ -197,9 +251,11 @@ impl Schedule {
     pub(crate) fn crashed(&mut self, now: Millis) -> Vec<ScheduleChange> {
         self.changes.clear();
         let running = std::mem::take(&mut self.running);
-        for (id, run) in running {
-            let entry = self.entries.get(&id).filter(|_| !run.is_stale).cloned();
-            if let Some(entry) = entry {
+        for (id, mut run) in running {
+            // What was not committed of it, or instead of it, is lost with all else.
+            if !run.is_replaced && !self.unstored.contains(&id) {
+                let entry = run.entry.clone();
+                run.is_stale = false;
                 self.running.insert(id, run);
                 self.ended(&entry, Err("the actor broke down".to_owned()), now);
             }
@@ -323,6 +379,33 @@ fn recur(mut entry: Scheduled, now: Millis) -> Option<Scheduled> {
     Some(entry)
 }
 
+/// Brings an entry nearer that waits for longer than it can have been meant to. Whether it was.
+fn fit_to_clock(entry: &mut Scheduled, now: Millis) -> bool {
+    let latest = |ms: i64| Millis(now.0.saturating_add(ms));
+    if entry.failures > 0 {
+        let is_far = entry.try_at > latest(AGAIN_AFTER_MS_MAX);
+        entry.try_at = entry.try_at.min(latest(AGAIN_AFTER_MS_MAX));
+        return is_far;
+    }
+    let next = match &entry.timing {
+        Timing::Once => None,
+        Timing::Every { every_ms, .. } => {
+            (entry.due_at > latest(*every_ms)).then(|| latest(*every_ms))
+        }
+        Timing::Cron {
+            expression,
+            time_zone,
+        } => cron::next(expression, time_zone.as_deref(), now)
+            .ok()
+            .filter(|next| *next < entry.due_at),
+    };
+    if let Some(next) = next {
+        entry.due_at = next;
+        entry.try_at = next;
+    }
+    next.is_some()
+}
+
 fn again_at(failures: u32, now: Millis) -> Millis {
     let doublings = failures.saturating_sub(1).min(20);
     let wait = (AGAIN_AFTER_MS << doublings).min(AGAIN_AFTER_MS_MAX);
@@ -346,7 +429,7 @@ mod tests {
             schedule_entries_max: 3,
             ..Limits::default()
         };
-        Schedule::new(Vec::new(), Vec::new(), &limits)
+        Schedule::new(Vec::new(), Vec::new(), &limits, NOW)
     }
 
     fn add(schedule: &mut Schedule, id: &str, when: When) -> Result<String, ActorError> {
@@ -455,6 +538,38 @@ mod tests {
             &changes[..],
             [ScheduleChange::Ran { .. }, ScheduleChange::Put(entry)]
                 if entry.id == "runs" && entry.failures == 1 && entry.try_at == at(1_000)
+        ));
+    }
+
+    #[test]
+    fn a_clock_that_jumped_ahead_and_back_silences_nobody() {
+        let mut schedule = schedule();
+        let year = 365 * 86_400_000;
+        add(&mut schedule, "every", When::EveryMs(100)).unwrap();
+        let entry = schedule.take_due(at(year)).unwrap();
+        schedule.ended(&entry, Ok(()), at(year));
+        assert!(schedule.next_at() > Some(at(year)));
+        schedule.set_clock(at(0));
+        assert_eq!(schedule.next_at(), Some(at(100)));
+        schedule.set_clock(at(1));
+        assert_eq!(schedule.next_at(), Some(at(100)), "once is enough");
+    }
+
+    #[test]
+    fn what_a_crash_takes_back_is_neither_kept_nor_forgotten() {
+        let mut schedule = schedule();
+        add(&mut schedule, "tick", When::AfterMs(0)).unwrap();
+        schedule.take_changes();
+        schedule.take_due(NOW).unwrap();
+        // It makes its own next time, and something else, and breaks down.
+        add(&mut schedule, "tick", When::AfterMs(50)).unwrap();
+        add(&mut schedule, "other", When::AfterMs(0)).unwrap();
+        schedule.take_due(NOW).unwrap();
+        let changes = schedule.crashed(NOW);
+        assert!(matches!(
+            &changes[..],
+            [ScheduleChange::Ran { .. }, ScheduleChange::Put(entry)]
+                if entry.id == "tick" && entry.failures == 1
         ));
     }
 
