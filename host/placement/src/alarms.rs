@@ -232,11 +232,11 @@ mod tests {
     async fn an_alarm_that_is_set_sooner_is_waited_for() {
         let (clock, alarms) = alarms();
         alarms.next.store(NEVER, Ordering::Release);
-        let waits = tokio::time::timeout(Duration::from_secs(9), alarms.wait());
+        let waits = timeout(Duration::from_secs(9), alarms.wait());
         assert!(waits.await.is_err(), "nothing is due");
         let id = ActorId::from_u128(1);
         alarms.ended(id, Ended::Asleep(Some(Millis(1_500))));
-        let waits = tokio::time::timeout(Duration::from_secs(9), alarms.wait());
+        let waits = timeout(Duration::from_secs(9), alarms.wait());
         assert!(waits.await.is_err(), "the wall clock decides, not ours");
         clock.0.store(1_500, Ordering::Relaxed);
         alarms.wait().await;
