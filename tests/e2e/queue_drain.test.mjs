@@ -23,6 +23,7 @@ class Senders {
   refused = 0;
   #next = 0;
   #isOver = false;
+  #isGivenUp = false;
 
   constructor(host, key) {
     Object.assign(this, { host, key });
@@ -33,6 +34,11 @@ class Senders {
     this.#isOver = true;
   }
 
+  /** Stops, whatever is under way. */
+  giveUp() {
+    this.#isOver = this.#isGivenUp = true;
+  }
+
   async run() {
     await Promise.all(range(SENDERS).map((sender) => this.#send(sender % WAITS_EVERY === 0)));
   }
@@ -40,7 +46,7 @@ class Senders {
   async #send(waits) {
     while (!this.#isOver) {
       const number = this.#next++;
-      while (!(await this.#try(number, waits))) await pause(20);
+      while (!(await this.#try(number, waits)) && !this.#isGivenUp) await pause(20);
     }
   }
 
@@ -106,7 +112,7 @@ test(`nothing is lost and nothing is done twice in ${KILLS} kills of the host`, 
   const senders = new Senders(host, key);
   const sending = senders.run();
   // Also if the test fails.
-  t.after(() => senders.end());
+  t.after(() => senders.giveUp());
   for (const round of range(KILLS)) {
     // Where in the load the kill falls is what the rounds are for.
     await Promise.race([sending, pause(KILL_EVERY_MS)]);

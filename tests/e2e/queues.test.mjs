@@ -3,18 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  ENCODINGS,
-  actionPath,
-  assertRefusal,
-  failsWith,
-  fresh,
-  gatewayPath,
-  range,
-  until,
-  useHost,
-  within,
-} from './harness.mjs';
+import { ENCODINGS, assertRefusal, failsWith, fresh, gatewayPath, range, until, useHost, within } from './harness.mjs';
 
 const COMPLETED = { status: 'completed' };
 const TIMED_OUT = { status: 'timedOut' };
@@ -401,7 +390,7 @@ describe('bounds', () => {
     assertRefusal(get, 405, 'actor.method_not_allowed');
     const missing = gatewayPath('desk', [fresh('none')], '/queue/letters', { method: 'get' });
     assertRefusal(await host.request('POST', missing, { body: { body: 1 } }), 404, 'actor.not_found');
-    const unknown = actionPath('nobody', ['k'], 'x').replace('/action/x', '/queue/letters');
+    const unknown = gatewayPath('nobody', ['k'], '/queue/letters');
     assertRefusal(await host.request('POST', unknown, { body: { body: 1 } }), 404, 'actor.type_not_found');
   });
 });

@@ -274,7 +274,6 @@ impl Life {
             opening: HashMap::new(),
             requests: HashMap::new(),
             scheduled: HashMap::new(),
-            early: VecDeque::new(),
             turns,
             gate: Gate::default(),
             generation: opened.generation,

@@ -85,8 +85,6 @@ pub(crate) struct Activation<'a> {
     pub(crate) opening: HashMap<ConnId, BeingOpened>,
     /// Scheduled actions that run, and are not overdue.
     pub(crate) scheduled: HashMap<TurnId, Scheduled>,
-    /// What has returned from the guest and was taken before its turn came.
-    pub(crate) early: VecDeque<Ended>,
     /// Raw requests whose responses are on their way, and whether the guest knows of their connections.
     pub(crate) requests: HashMap<ConnId, bool>,
     pub(crate) turns: &'a Turns,
@@ -173,7 +171,7 @@ impl Activation<'_> {
                     Event::Stop(order)
                 }
                 () = std::future::ready(()), if must_settle => Event::Settle,
-                Some(ended) = next_ended(&mut self.early, &mut running) => Event::Ended(ended),
+                Some(ended) = running.next() => Event::Ended(ended),
                 kept = next_kept(&mut self.commit) => Event::Committed(kept),
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
                 () = self.effects.notified() => Event::Sent,
@@ -279,13 +277,13 @@ impl Activation<'_> {
                 self.is_touched |= self.data.is_changed();
                 None
             }
-            Event::Settle => self.settle(guest, running).await,
+            Event::Settle => return self.settle(guest, running).await,
             Event::Sent | Event::Called(_) | Event::Stop(_) | Event::GraceOver => None,
         };
         end.map_or(ControlFlow::Continue(Vec::new()), ControlFlow::Break)
     }
 
-    fn ended(
+    pub(crate) fn ended(
         &mut self,
         work: Work,
         output: Result<Output, Failure>,
@@ -384,17 +382,6 @@ impl Activation<'_> {
                 ActorError::internal()
             }
         }
-    }
-}
-
-/// The next turn that has returned; nothing, if none runs. Cancel-safe.
-pub(crate) async fn next_ended(
-    early: &mut VecDeque<Ended>,
-    running: &mut Running<'_>,
-) -> Option<Ended> {
-    match early.pop_front() {
-        Some(ended) => Some(ended),
-        None => running.next().await,
     }
 }
 

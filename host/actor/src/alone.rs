@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::stream::StreamExt;
 use greenroom_model::{ActorError, Scheduled, codes};
 use greenroom_runtime::Failure;
 
-use crate::activation::{Activation, Running};
-use crate::entry::{Entry, Sending, Work};
+use crate::activation::Activation;
+use crate::entry::{Entry, Sending};
 use crate::gate::Held;
 use crate::handle::{Begun, Inspect, Inspected, Output, Reply, Short};
 use crate::turns::TurnId;
@@ -43,25 +41,6 @@ impl Activation<'_> {
             entries.push(Entry::Scheduled(turn, Box::new(entry)));
         }
         entries
-    }
-
-    /// What has been scheduled may have ended while the state was looked at: then its effect is in the snapshot, and its
-    /// entry has to go with the same commit. (The host is looked at after each step of the guest, so that nothing
-    /// can have happened since.)
-    pub(crate) fn take_ran(&mut self, running: &mut Running<'_>) {
-        if self.scheduled.is_empty() {
-            return;
-        }
-        while let Some(Some((work, output))) = running.next().now_or_never() {
-            let ended = match (work, output) {
-                (Work::Scheduled(turn, entry), Ok(output)) => {
-                    self.ran(turn, &entry, output);
-                    (Work::Told, Ok(Ok(Output::Done)))
-                }
-                other => other,
-            };
-            self.early.push_back(ended);
-        }
     }
 
     /// Turns have become overdue. One that was scheduled has failed by that; a call is told, if its type wants to know.

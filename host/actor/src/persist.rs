@@ -1,7 +1,10 @@
 //! When what an actor has changed is committed, and what that lets out.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::StreamExt;
 use greenroom_model::{ActorError, Head, codes};
 use greenroom_runtime::{Guest, Saved, Snapshot};
 use greenroom_storage::{Commit, Error as StorageError, Kept};
@@ -9,6 +12,7 @@ use tracing::warn;
 
 use crate::activate::unavailable;
 use crate::activation::{Activation, End, Running};
+use crate::entry::Entry;
 use crate::handle::aborted;
 
 /// A commit under way.
@@ -21,19 +25,18 @@ impl Activation<'_> {
         &mut self,
         guest: &Guest<'_>,
         running: &mut Running<'_>,
-    ) -> Option<End> {
+    ) -> ControlFlow<End, Vec<Entry>> {
         self.is_touched = false;
         if !self.is_started && self.head == Head(0) {
             // The actor is not created before its create has returned: there is nothing to keep yet, and a
             // create that waits for it would wait for itself.
             self.gate.open();
-            return None;
+            return ControlFlow::Continue(Vec::new());
         }
         let Saved { state, conns } = match guest.snapshot().await {
-            Err(crash) => return Some(self.crashed(&crash)),
+            Err(crash) => return ControlFlow::Break(self.crashed(&crash)),
             Ok(saved) => saved,
         };
-        self.take_ran(running);
         let state = match state {
             Snapshot::Changed(state) => Some(state),
             Snapshot::Unchanged => None,
@@ -44,7 +47,8 @@ impl Activation<'_> {
             .map_or(0, Bytes::len)
             .max(largest.unwrap_or(0));
         if bytes > self.limits.state_bytes_max {
-            return Some(End::Crashed(too_large(bytes, self.limits.state_bytes_max)));
+            let error = too_large(bytes, self.limits.state_bytes_max);
+            return ControlFlow::Break(End::Crashed(error));
         }
         for (id, state) in &conns {
             if let Some(opening) = self.opening.get_mut(id) {
@@ -52,12 +56,43 @@ impl Activation<'_> {
             }
         }
         self.conns.set_states(conns);
+        let entries = self.take_returned(guest, running)?;
+        self.commit(state);
+        ControlFlow::Continue(entries)
+    }
+
+    /// Turns may have returned while the state was looked at. What they have changed is in the snapshot, so that what
+    /// belongs to it (a connection that was let in, an entry of the schedule that is done with) has to go into
+    /// the same commit. Nothing can have changed since: the loop is looked at after each step of the guest.
+    fn take_returned(
+        &mut self,
+        guest: &Guest<'_>,
+        running: &mut Running<'_>,
+    ) -> ControlFlow<End, Vec<Entry>> {
+        let mut entries = Vec::new();
+        while let Some(Some((work, output))) = running.next().now_or_never() {
+            // What was sent comes before whatever has happened since.
+            if let Some(end) = self.take_effects(guest) {
+                return ControlFlow::Break(end);
+            }
+            self.take_completed();
+            match output {
+                Ok(output) => entries.extend(self.ended(work, output)?),
+                Err(crash) => return ControlFlow::Break(self.crashed(&crash)),
+            }
+        }
+        self.is_touched = false;
+        ControlFlow::Continue(entries)
+    }
+
+    /// Begins a commit, if anything has changed.
+    fn commit(&mut self, state: Option<Bytes>) {
         let conns = self.conns.take_changes();
         let data = self.data.take_changes(self.is_stopped);
         // An actor exists from its first commit on, whether or not it has a state.
         if state.is_none() && conns.is_empty() && data.is_none() && self.head != Head(0) {
             self.gate.open();
-            return None;
+            return;
         }
         let commit = Commit {
             actor: self.actor,
@@ -71,7 +106,6 @@ impl Activation<'_> {
         let storage = self.storage.clone();
         self.gate.begin_commit();
         self.commit = Some(Box::pin(async move { storage.commit(commit).await }));
-        None
     }
 
     pub(crate) fn committed(&mut self, kept: Result<Kept, StorageError>) -> Option<End> {

@@ -8,12 +8,13 @@
 
 use std::ops::ControlFlow;
 
+use futures::stream::StreamExt;
 use greenroom_model::ActorTypeOptions;
 use greenroom_runtime::{Guest, StopReason};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::activation::{Activation, End, Event, Running, next_ended};
+use crate::activation::{Activation, End, Event, Running};
 use crate::entry::{Entry, enter};
 use crate::handle::Call;
 use crate::orders::Order;
@@ -126,7 +127,7 @@ impl Activation<'_> {
             let has_room = running.len() < self.limits.turns_max;
             let event = tokio::select! {
                 biased;
-                Some(ended) = next_ended(&mut self.early, running) => Event::Ended(ended),
+                Some(ended) = running.next() => Event::Ended(ended),
                 kept = next_kept(&mut self.commit) => Event::Committed(kept),
                 Some(barrier) = self.barriers.recv() => Event::Waits(barrier),
                 () = self.effects.notified() => Event::Sent,
@@ -154,9 +155,9 @@ impl Activation<'_> {
                     is_in_grace = false;
                     self.is_touched = true;
                     self.is_stopped = true;
+                    self.data.cut();
                     warn!(actor_id = %self.identity.id, turns = running.len(), "turns are cut off");
                     running.clear();
-                    self.early.clear();
                     self.requests.clear();
                 }
                 other => match self.handle(guest, running, other).await {

@@ -73,6 +73,8 @@ struct Inner {
     is_interrupted: bool,
     /// Something was sent after the stop had begun.
     has_late_mail: bool,
+    /// What still ran was cut off.
+    is_cut: bool,
     /// The run loop is to be taken up again when the host is back.
     is_resumed: bool,
     /// As the store has it; then with the commit under way.
@@ -114,6 +116,7 @@ impl Data {
             has_paused: false,
             is_interrupted: false,
             has_late_mail: false,
+            is_cut: false,
             is_resumed: false,
             alarm: opened.alarm,
             alarm_committing: opened.alarm,
@@ -194,8 +197,12 @@ impl Data {
 
     /// Whether a stop has to wait for something.
     pub(crate) fn holds_stop(&self) -> bool {
-        let inner = self.lock();
-        inner.keep_awake + inner.wait_until > 0 || inner.run == Run::Running
+        self.lock().holds_stop()
+    }
+
+    /// What still runs is cut off.
+    pub(crate) fn cut(&self) {
+        self.lock().is_cut = true;
     }
 
     /// Whether the guest may be changing its state by itself.
@@ -274,7 +281,7 @@ impl Data {
         let now = self.now();
         let has_run = self.setup.active.description.handlers.run;
         let mut inner = self.lock();
-        if is_last {
+        if inner.is_cut || (is_last && !inner.holds_stop()) {
             // Nobody will complete these any more.
             inner.is_interrupted |= inner.queue.restore_all();
         }
@@ -356,6 +363,10 @@ impl Data {
 }
 
 impl Inner {
+    fn holds_stop(&self) -> bool {
+        self.keep_awake + self.wait_until > 0 || self.run == Run::Running
+    }
+
     fn is_run_busy(&self) -> bool {
         self.run == Run::Running && self.run_waits == 0
     }
