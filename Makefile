@@ -67,7 +67,7 @@ browser: ## Make sure there is a Chromium for the tests of web pages
 
 e2e: build guests npm browser ## End-to-end tests against the real binary; CASE=sleep for one file
 	cd tests/e2e && GREENROOM_BIN=$(HOST_BIN) GREENROOM_GUESTS=$(GUEST_DIR) \
-		node --test --test-concurrency=2 --test-timeout=300000 $(or $(addsuffix .test.mjs,$(CASE)),*.test.mjs)
+		node --test --test-concurrency=2 --test-timeout=1200000 $(or $(addsuffix .test.mjs,$(CASE)),*.test.mjs)
 
 test: lint unit e2e ## Everything that CI runs
 

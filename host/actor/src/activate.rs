@@ -312,6 +312,9 @@ impl Life {
                 activation.crashed(&crash)
             }
         };
+        if matches!(end, End::Crashed(_) | End::Lost) {
+            data.lose();
+        }
         drop(instance);
         activation.finish(&end).await;
         self.alarm = data.alarm();

@@ -205,6 +205,10 @@ impl ActorData for Data {
     fn give_back(&self, id: MessageId) {
         let now = self.now();
         let mut inner = self.lock();
+        if inner.is_lost {
+            // What the guest had in hand when it broke down is looked at afterwards.
+            return;
+        }
         if inner.is_aborted {
             inner.is_interrupted |= inner.queue.restore(id);
         } else {

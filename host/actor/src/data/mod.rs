@@ -75,6 +75,8 @@ struct Inner {
     has_late_mail: bool,
     /// What still ran was cut off.
     is_cut: bool,
+    /// The guest is lost, and is about to be dropped with all that it has.
+    is_lost: bool,
     /// The run loop is to be taken up again when the host is back.
     is_resumed: bool,
     /// As the store has it; then with the commit under way.
@@ -117,6 +119,7 @@ impl Data {
             is_interrupted: false,
             has_late_mail: false,
             is_cut: false,
+            is_lost: false,
             is_resumed: false,
             alarm: opened.alarm,
             alarm_committing: opened.alarm,
@@ -198,6 +201,11 @@ impl Data {
     /// Whether a stop has to wait for something.
     pub(crate) fn holds_stop(&self) -> bool {
         self.lock().holds_stop()
+    }
+
+    /// The guest is lost: that it lets go of a message says nothing.
+    pub(crate) fn lose(&self) {
+        self.lock().is_lost = true;
     }
 
     /// What still runs is cut off.

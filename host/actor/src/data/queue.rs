@@ -63,8 +63,7 @@ pub(crate) struct Queue {
     /// Taken, and neither completed nor given back.
     taken: BTreeMap<MessageId, QueueMessage>,
     dead: BTreeMap<MessageId, QueueMessage>,
-    /// Removed since the last commit, received or completed, with how often they were taken; then those of the
-    /// commit under way.
+    /// Let go of since the last commit, with how often they were taken; then those of the commit under way.
     received: Vec<(MessageId, u32)>,
     committing: Vec<(MessageId, u32)>,
     next: MessageId,
@@ -224,6 +223,7 @@ impl Queue {
     /// Gives a message back that was taken. It comes again, or is a dead letter.
     pub(crate) fn give_back(&mut self, id: MessageId, now: Millis) {
         if let Some(mut message) = self.taken.remove(&id) {
+            self.received.push((id, message.attempts));
             self.fail(&mut message, now);
             self.changes.push(update(&message));
             if message.died_at.is_some() {
