@@ -312,9 +312,7 @@ impl Life {
                 activation.crashed(&crash)
             }
         };
-        if matches!(end, End::Crashed(_) | End::Lost) {
-            data.lose();
-        }
+        data.lose(matches!(end, End::Crashed(_) | End::Lost));
         drop(instance);
         activation.finish(&end).await;
         self.alarm = data.alarm();

@@ -203,9 +203,9 @@ impl Data {
         self.lock().holds_stop()
     }
 
-    /// The guest is lost: that it lets go of a message says nothing.
-    pub(crate) fn lose(&self) {
-        self.lock().is_lost = true;
+    /// The instance is about to be dropped. If the guest `is_lost`, that it lets go of a message says nothing.
+    pub(crate) fn lose(&self, is_lost: bool) {
+        self.lock().is_lost = is_lost;
     }
 
     /// What still runs is cut off.
