@@ -124,7 +124,7 @@ pub(crate) enum Event {
     Sent,
     /// A client of a connection, of a request, or of a call that can be abandoned, is gone.
     Gone,
-    /// Calls have become overdue, of a type that wants to know.
+    /// Turns have become overdue: scheduled actions, and calls of a type that wants to know.
     Overdue(Vec<TurnId>),
     /// The guest has changed something of what it keeps besides its state, or begun or ended to do something by itself.
     Changed,
@@ -208,12 +208,13 @@ impl Activation<'_> {
                     }
                 },
             }
-            let is_idle = self.is_idle();
+            let can_make_room = self.can_make_room();
+            self.shared.set_idle(can_make_room);
+            let is_idle = can_make_room && !self.conns.keep_awake();
             if is_idle && !was_idle {
                 idle.as_mut().reset(Instant::now() + sleep_after);
             }
             was_idle = is_idle;
-            self.shared.set_idle(is_idle || self.can_make_room());
         }
     }
 

@@ -343,6 +343,10 @@ impl<'a> RunWaits<'a> {
 
 impl Drop for RunWaits<'_> {
     fn drop(&mut self) {
-        self.0.lock().run_waits -= 1;
+        let mut inner = self.0.lock();
+        // A guest that is dropped has not gone on to something else.
+        if !inner.is_lost {
+            inner.run_waits -= 1;
+        }
     }
 }

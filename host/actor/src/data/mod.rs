@@ -389,7 +389,9 @@ impl Inner {
         if self.is_resumed || (self.is_run_busy() && !self.is_aborted) {
             return Some(Millis(0));
         }
-        if has_run && self.has_late_mail {
+        // So has one for which there is a message: it may not have got round to it.
+        let has_mail = self.has_late_mail || (self.queue.has_ready() && !self.is_aborted);
+        if has_run && has_mail {
             return Some(Millis(0));
         }
         let delayed = self.queue.first_delayed().filter(|_| has_run);

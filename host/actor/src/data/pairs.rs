@@ -148,8 +148,15 @@ impl Pairs {
         }
         let bytes = span.start.len() + span.end.as_ref().map_or(0, Bytes::len) + CHANGE_BYTES;
         self.has_room(bytes)?;
-        self.waiting.pairs.retain(|key, _| !span.has(key));
-        self.waiting.bytes += bytes;
+        let mut freed = 0;
+        self.waiting.pairs.retain(|key, value| {
+            let is_kept = !span.has(key);
+            if !is_kept {
+                freed += key.len() + CHANGE_BYTES + value.as_ref().map_or(0, Bytes::len);
+            }
+            is_kept
+        });
+        self.waiting.bytes = self.waiting.bytes - freed + bytes;
         self.waiting.remove_span(span);
         Ok(())
     }
@@ -283,6 +290,19 @@ mod tests {
         assert_eq!(there.map(|(key, _)| key).collect::<Vec<_>>(), ["k3"]);
         let backwards = pairs.written(&span("z", Some("a")));
         assert!(backwards.pairs.is_empty());
+    }
+
+    #[test]
+    fn what_is_removed_again_leaves_its_room() {
+        let mut pairs = Pairs::new(0, 1 << 30);
+        for round in 0..20_u8 {
+            for n in 0..60_u8 {
+                let value = Bytes::from(vec![round; 131_072]);
+                let key = Bytes::from(vec![b'k', n]);
+                pairs.put(vec![(key, value)]).unwrap();
+            }
+            pairs.delete_span(span("k", Some("l"))).unwrap();
+        }
     }
 
     #[test]

@@ -321,6 +321,11 @@ impl Queue {
         self.dead.values().cloned().collect()
     }
 
+    /// Whether some can be had now, as far as anybody has been told.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.waiting.len() > self.delayed.len()
+    }
+
     /// When the first of those that were delayed can be had; it may be past, if nobody has been told.
     pub(crate) fn first_delayed(&self) -> Option<Millis> {
         self.delayed.first().map(|(at, _)| *at)
