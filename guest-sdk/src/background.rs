@@ -52,7 +52,7 @@ impl<A: Actor> Env<A> {
         let (tell, told) = oneshot::channel();
         let work = Work::new(kind);
         let future = self.context().settling(future);
-        crate::spawn(async move {
+        spawn(async move {
             // Whoever does not want to know has dropped the task.
             _ = tell.send(future.await);
             // Held until here, or until the whole is dropped.
@@ -60,4 +60,10 @@ impl<A: Actor> Env<A> {
         });
         Task(told)
     }
+}
+
+/// Runs a future on its own: it goes on after the call that began it has returned. It does not keep the actor awake, and
+/// ends with it.
+pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    wit_bindgen::spawn_local(future);
 }

@@ -1,4 +1,4 @@
-//! What the macros fill in.
+//! What the macros fill in, and the one that makes a component of it.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -40,11 +40,22 @@ pub trait Actor: Serialize + DeserializeOwned + 'static {
     /// Whether calls whose callers have gone are dropped.
     const CANCEL_ABANDONED: bool;
 
+    /// The version of the shape of its state.
+    const STATE_VERSION: u32;
+
     /// What it keeps in memory and nowhere else.
     type Vars: 'static;
 
     /// What the host is told of it.
     fn describe() -> Description;
+
+    /// Makes a state of [`STATE_VERSION`](Self::STATE_VERSION) out of one of the version `from`.
+    ///
+    /// # Errors
+    ///
+    /// An internal error if there is no step from that version, or if the bytes are not a state of that version; what a
+    /// step fails with.
+    fn migrate(from: u32, state: &[u8]) -> Result<Vec<u8>>;
 
     /// Makes the first state out of what the creator gave.
     fn create(cx: Context<Self>, input: Option<Vec<u8>>) -> Future<Result<Self>>;
@@ -123,6 +134,7 @@ pub trait Registered: 'static {
 pub struct Entry {
     pub(crate) name: &'static str,
     pub(crate) describe: fn() -> Description,
+    pub(crate) migrate: fn(u32, &[u8]) -> Result<Vec<u8>>,
     pub(crate) embody: fn(Identity) -> Rc<dyn Body>,
 }
 
@@ -133,7 +145,41 @@ impl Entry {
         Self {
             name: A::TYPE,
             describe: A::describe,
+            migrate: A::migrate,
             embody: |identity| Rc::new(Context::<A>::new(identity)),
         }
     }
+}
+
+/// Makes a component of these actor types. Once in a crate, which is built as a `cdylib`.
+///
+/// The component's name is the crate's.
+#[macro_export]
+macro_rules! component {
+    ($($actor:ty),+ $(,)?) => {
+        struct GreenroomComponent;
+
+        impl $crate::private::Registered for GreenroomComponent {
+            const NAME: &'static str = ::core::env!("CARGO_PKG_NAME");
+
+            fn entries() -> &'static [$crate::private::Entry] {
+                const { &[$($crate::private::Entry::of::<$actor>()),+] }
+            }
+        }
+
+        $crate::bindings::export_component!(GreenroomComponent with_types_in $crate::bindings);
+    };
+    (name = $name:literal; $($actor:ty),+ $(,)?) => {
+        struct GreenroomComponent;
+
+        impl $crate::private::Registered for GreenroomComponent {
+            const NAME: &'static str = $name;
+
+            fn entries() -> &'static [$crate::private::Entry] {
+                const { &[$($crate::private::Entry::of::<$actor>()),+] }
+            }
+        }
+
+        $crate::bindings::export_component!(GreenroomComponent with_types_in $crate::bindings);
+    };
 }

@@ -29,16 +29,13 @@ fn body() -> Result<Rc<dyn Body>, Failure> {
     body.ok_or_else(|| Failure::Internal("the instance is no actor yet".to_owned()))
 }
 
+fn entry<'a>(entries: &'a [Entry], actor_type: &str) -> Result<&'a Entry, Failure> {
+    let wanted = entries.iter().find(|entry| entry.name == actor_type);
+    wanted.ok_or_else(|| Failure::Internal(format!("the component has no actor type {actor_type}")))
+}
+
 fn embody(entries: &[Entry], identity: Identity) -> Result<Rc<dyn Body>, Failure> {
-    let wanted = entries
-        .iter()
-        .find(|entry| entry.name == identity.actor_type);
-    let entry = wanted.ok_or_else(|| {
-        Failure::Internal(format!(
-            "the component has no actor type {}",
-            identity.actor_type
-        ))
-    })?;
+    let entry = entry(entries, &identity.actor_type)?;
     let embodied = (entry.embody)(identity);
     BODY.with(|body| body.set(embodied.clone()))
         .map_err(|_| Failure::Internal("the instance is an actor already".to_owned()))?;
@@ -64,6 +61,12 @@ impl<T: Registered> lifecycle::Guest for T {
             .create(input)
             .await
             .map_err(Error::into_wit)
+    }
+
+    /// The instance is no actor yet: the state belongs to nobody until `wake` has it.
+    fn migrate(self_: Identity, from_version: u32, state: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let entry = entry(T::entries(), &self_.actor_type)?;
+        (entry.migrate)(from_version, &state).map_err(Error::into_wit)
     }
 
     async fn wake(

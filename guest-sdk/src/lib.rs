@@ -134,6 +134,40 @@
 //! }
 //! ```
 //!
+//! # Another shape of the state
+//!
+//! Code that cannot read what older code has saved, or would misread it, raises `state_version` and has steps that lead there.
+//! Each makes a state of the next version; the compiler checks that they fit together.
+//!
+//! ```
+//! # use greenroom_sdk::prelude::*;
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Account {
+//!     balance: Money,
+//! }
+//!
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Money {
+//!     amount: i64,
+//!     currency: String,
+//! }
+//!
+//! /// An account of version 1, which had no currency.
+//! #[derive(Deserialize)]
+//! struct AccountV1 {
+//!     balance: i64,
+//! }
+//!
+//! #[actor(state_version = 2)]
+//! impl Account {
+//!     #[migrate(from = 1)]
+//!     fn add_currency(old: AccountV1) -> Self {
+//!         let currency = "EUR".to_owned();
+//!         Self { balance: Money { amount: old.balance, currency } }
+//!     }
+//! }
+//! ```
+//!
 //! # Queues, and work of its own
 //!
 //! A [`Queue`] is durable: its messages come out in the order in which they were sent, and stay until somebody has dealt with
@@ -313,13 +347,14 @@ mod export;
 mod http;
 mod kv;
 pub mod log;
+mod migrate;
 mod queues;
 mod receive;
 mod schedule;
 pub mod time;
 mod websocket;
 
-pub use background::Task;
+pub use background::{Task, spawn};
 pub use cancel::{Aborted, CancelToken, Cancellation, Cancelled};
 pub use component::{Actor, Description, Future, StopReason};
 pub use conn::{Conn, ConnKind, Connecting, OpeningRequest};
@@ -358,43 +393,5 @@ pub mod private {
 
     pub use crate::component::{Entry, Registered};
     pub use crate::decode::{Answer, Args, decode_input, encode, nothing, required, to_value};
-}
-
-/// Runs a future on its own: it goes on after the call that began it has returned. It does not keep the actor awake, and
-/// ends with it.
-pub fn spawn(future: impl std::future::Future<Output = ()> + 'static) {
-    wit_bindgen::spawn_local(future);
-}
-
-/// Makes a component of these actor types. Once in a crate, which is built as a `cdylib`.
-///
-/// The component's name is the crate's.
-#[macro_export]
-macro_rules! component {
-    ($($actor:ty),+ $(,)?) => {
-        struct GreenroomComponent;
-
-        impl $crate::private::Registered for GreenroomComponent {
-            const NAME: &'static str = ::core::env!("CARGO_PKG_NAME");
-
-            fn entries() -> &'static [$crate::private::Entry] {
-                const { &[$($crate::private::Entry::of::<$actor>()),+] }
-            }
-        }
-
-        $crate::bindings::export_component!(GreenroomComponent with_types_in $crate::bindings);
-    };
-    (name = $name:literal; $($actor:ty),+ $(,)?) => {
-        struct GreenroomComponent;
-
-        impl $crate::private::Registered for GreenroomComponent {
-            const NAME: &'static str = $name;
-
-            fn entries() -> &'static [$crate::private::Entry] {
-                const { &[$($crate::private::Entry::of::<$actor>()),+] }
-            }
-        }
-
-        $crate::bindings::export_component!(GreenroomComponent with_types_in $crate::bindings);
-    };
+    pub use crate::migrate::{decode_state, unreadable};
 }

@@ -72,6 +72,7 @@ async fn run(config: Config) -> Result<()> {
     let registry = Arc::new(Registry::open(foundation.clone()).await?);
     let router = Router::new(foundation, registry.clone());
     router.watch_alarms();
+    router.watch_rollouts();
     let app = Arc::new(App::new(Setup {
         router: router.clone(),
         registry,

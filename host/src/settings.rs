@@ -108,6 +108,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting!(Bytes raw_body_bytes_max, KIB, 1024 * MIB, "Body of a raw HTTP request or response"),
     setting!(Bytes raw_message_bytes_max, KIB, 64 * MIB, "Message on a raw WebSocket"),
     setting!(Bytes input_bytes_max, KIB, 64 * MIB, "Input of a creation over REST"),
+    setting!(Count revisions_kept_max, 1, 10_000, "Revisions of one component whose code is kept, besides those that are in use"),
+    setting!(Count rollout_moves_max, 1, 65_536, "Awake actors of one component that go over to another revision at once"),
+    setting!(Time rollout_window, MS, DAY, "Time that a rollout is watched after the last actor has gone over"),
+    setting!(Count rollout_failures_percent, 0, 100, "Failures out of a hundred starts on a new revision beyond which it is rolled back"),
+    setting!(Count rollout_failures_min, 1, 1_000_000, "Failures that it takes at least to roll back"),
+    setting!(Count rehearsal_actors_max, 1, 10_000_000, "Actors that are rehearsed before a deploy, unless it says otherwise"),
+    setting!(Time rehearsal_max, MS, DAY, "Time that a rehearsal may take"),
     setting!(Time shutdown_max, MS, DAY, "Time that the whole host has to stop"),
 ];
 

@@ -118,7 +118,7 @@ test('a deploy of what is already there changes nothing', async (t) => {
   };
   const before = await generations();
   const second = await host.deploy(bytes);
-  assert.deepEqual({ ...second, isNew: true }, first);
+  for (const field of ['component', 'revision', 'hash', 'createdAtMs']) assert.equal(second[field], first[field]);
   assert.equal(second.isNew, false);
   assert.equal(await generations(), before, 'the actor was started again');
 

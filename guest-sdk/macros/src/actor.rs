@@ -8,6 +8,7 @@ use syn::{Error, Expr, ExprArray, Ident, ImplItem, ItemImpl, LitInt, LitStr, Res
 use crate::connections;
 use crate::describe::describe;
 use crate::function::{Function, type_name};
+use crate::migrate::{Chain, version};
 use crate::names::{Rename, camel, duration_ms};
 use crate::roles::{Marked, Role};
 
@@ -16,6 +17,7 @@ use crate::roles::{Marked, Role};
 pub(crate) struct Settings {
     name: Option<LitStr>,
     rename: Rename,
+    state_version: Option<u32>,
     vars: Option<Type>,
     pub(crate) sleep_after_ms: Option<u32>,
     pub(crate) no_sleep: bool,
@@ -51,6 +53,7 @@ impl Settings {
         match setting.as_str() {
             "name" => self.name = Some(meta.value()?.parse()?),
             "rename_all" => self.rename = Rename::parse(&meta.value()?.parse()?)?,
+            "state_version" => self.state_version = Some(version(&meta.value()?.parse()?)?),
             "vars" => self.vars = Some(meta.value()?.parse()?),
             "sleep_after" => self.sleep_after_ms = duration(meta)?,
             "no_sleep" => self.no_sleep = true,
@@ -94,7 +97,9 @@ pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenSt
         .as_ref()
         .map_or_else(|| quote!(()), |vars| quote!(#vars));
     let cancel_abandoned = settings.cancel_abandoned;
-    let describe = describe(&name, settings, &marked);
+    let chain = Chain::new(settings.state_version.unwrap_or(1), &marked.steps)?;
+    let describe = describe(&name, settings, &marked, &chain);
+    let migrate = chain.expand();
     let lifecycle = lifecycle(&marked)?;
     let connections = connections::expand(settings.conn_state.as_ref(), &marked)?;
     let before_response = before_response(marked.get(Role::BeforeResponse))?;
@@ -112,6 +117,8 @@ pub(crate) fn expand(settings: &Settings, mut block: ItemImpl) -> Result<TokenSt
             type Vars = #vars;
 
             #describe
+
+            #migrate
 
             #lifecycle
 

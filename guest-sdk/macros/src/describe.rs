@@ -6,9 +6,15 @@ use syn::Expr;
 
 use crate::actor::Settings;
 use crate::function::{Function, is_optional, type_name};
+use crate::migrate::Chain;
 use crate::roles::{Marked, Role};
 
-pub(crate) fn describe(name: &str, settings: &Settings, marked: &Marked) -> TokenStream {
+pub(crate) fn describe(
+    name: &str,
+    settings: &Settings,
+    marked: &Marked,
+    chain: &Chain<'_>,
+) -> TokenStream {
     let actions = marked.actions.iter();
     let actions = actions.map(|(name, function)| action(name, function));
     let guards_events = marked.get(Role::CanSubscribe).is_some();
@@ -18,6 +24,7 @@ pub(crate) fn describe(name: &str, settings: &Settings, marked: &Marked) -> Toke
     let queues = settings.queues.iter();
     let queues = queues.map(|queue| declared(&quote!(QueueDescription), queue, guards_queues));
     let handlers = handlers(settings, marked);
+    let versions = chain.describe();
     let options = options(settings);
     quote! {
         fn describe() -> ::greenroom_sdk::Description {
@@ -28,6 +35,7 @@ pub(crate) fn describe(name: &str, settings: &Settings, marked: &Marked) -> Toke
                 events: ::std::vec![#(#events),*],
                 queues: ::std::vec![#(#queues),*],
                 handlers: #handlers,
+                #versions
                 options: #options,
             }
         }

@@ -142,6 +142,14 @@ impl Function {
             .collect()
     }
 
+    /// The type of its one parameter, if that is not one that the SDK fills in.
+    pub(crate) fn only_parameter(&self) -> Option<&Type> {
+        match (&*self.slots, &*self.parameters) {
+            ([Slot::Given(_)], [parameter]) => Some(&parameter.ty),
+            _ => None,
+        }
+    }
+
     /// Whether what the caller gives has this many parameters at most.
     pub(crate) fn expect_parameters(&self, most: usize) -> Result<()> {
         if self.parameters.len() > most {

@@ -5,6 +5,7 @@ mod connections;
 mod describe;
 mod function;
 mod handle;
+mod migrate;
 mod names;
 mod roles;
 
@@ -17,6 +18,7 @@ use syn::parse_macro_input;
 /// |---|---|---|
 /// | `name = "…"` | the type's name, in camelCase | what clients call it by |
 /// | `rename_all = "camelCase"` | as written | how actions without a name of their own are called |
+/// | `state_version = 2` | `1` | the version of the shape of its state |
 /// | `vars = Type` | `()` | what is kept in memory only |
 /// | `sleep_after = "30s"` | the host's | idle time before it sleeps |
 /// | `no_sleep` | off | it never sleeps for want of work |
@@ -36,7 +38,9 @@ use syn::parse_macro_input;
 /// `#[vars]`, `#[on_wake]`, `#[run]`, `#[on_sleep]`, `#[on_destroy]`, `#[on_state_change]`, `#[before_response]`;
 /// for connections `#[before_connect]`, `#[conn_state]`, `#[on_connect]`, `#[on_disconnect]`,
 /// `#[can_subscribe]`, `#[can_publish]`; for raw HTTP and WebSockets `#[on_request]`, `#[on_websocket]`, `#[on_message]`,
-/// `#[on_close]`. What is not marked stays what it is.
+/// `#[on_close]`. `#[migrate(from = 1)]` marks a step that makes a state of version 2 out of one of version 1: a plain
+/// `fn name(old: OldState) -> NewState`, or a `Result` of it, once for each version, without a gap up to `state_version`.
+/// What is not marked stays what it is.
 #[proc_macro_attribute]
 pub fn actor(settings: TokenStream, block: TokenStream) -> TokenStream {
     let mut parsed = actor::Settings::default();

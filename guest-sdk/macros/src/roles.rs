@@ -3,12 +3,14 @@
 use syn::{Attribute, Error, ImplItemFn, LitStr, Result};
 
 use crate::function::Function;
+use crate::migrate::Step;
 use crate::names::Rename;
 
 /// What a function of the block is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Action,
+    Migrate,
     Create,
     Vars,
     OnWake,
@@ -34,6 +36,7 @@ impl Role {
         let name = attribute.path().get_ident()?.to_string();
         Some(match name.as_str() {
             "action" => Self::Action,
+            "migrate" => Self::Migrate,
             "create" => Self::Create,
             "vars" => Self::Vars,
             "on_wake" => Self::OnWake,
@@ -61,13 +64,14 @@ impl Role {
 #[derive(Default)]
 pub(crate) struct Marked {
     pub(crate) actions: Vec<(String, Function)>,
+    pub(crate) steps: Vec<Step>,
     others: Vec<(Role, Function)>,
 }
 
 impl Marked {
     /// Takes the marks off a function and notes what it is for.
     pub(crate) fn take(&mut self, function: &mut ImplItemFn, rename: Rename) -> Result<()> {
-        let mut role = None;
+        let (mut role, mut step) = (None, None);
         let mut name = rename.apply(&function.sig.ident.to_string());
         for attribute in &function.attrs {
             let Some(found) = Role::of(attribute) else {
@@ -79,10 +83,17 @@ impl Marked {
             if found == Role::Action {
                 take_action_name(attribute, &mut name)?;
             }
+            if found == Role::Migrate {
+                step = Some(Step::parse(attribute, &function.sig)?);
+            }
         }
         function
             .attrs
             .retain(|attribute| Role::of(attribute).is_none());
+        if let Some(step) = step {
+            self.steps.push(step);
+            return Ok(());
+        }
         let Some(role) = role else { return Ok(()) };
         let parsed = Function::parse(&function.sig)?;
         check(role, &parsed)?;
@@ -97,7 +108,7 @@ impl Marked {
         Ok(())
     }
 
-    /// The function of this role; not for actions.
+    /// The function of this role; not for actions and steps.
     pub(crate) fn get(&self, role: Role) -> Option<&Function> {
         let found = self.others.iter().find(|(known, _)| *known == role);
         found.map(|(_, function)| function)

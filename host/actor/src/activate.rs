@@ -5,50 +5,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use greenroom_model::{
-    ActorError, ActorType, ActorTypeDescription, ActorTypeOptions, Clock, Head, Limits, Millis,
-    Outbound, Revision, codes,
-};
-use greenroom_runtime::{Arriving, Compiled, Crash, Engine, Identity, Instance, Setup};
-use greenroom_storage::{ActorRecord, Commit, Error as StorageError, Opened, RevisionId, Storage};
+use greenroom_model::{ActorError, ActorTypeOptions, Clock, Limits, Millis, Outbound, codes};
+use greenroom_runtime::{Arriving, Crash, Engine, Identity, Instance, Setup};
+use greenroom_storage::{ActorRecord, Error as StorageError, Opened, Storage};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use crate::activation::{Activation, End};
+use crate::activation::{Activation, End, FailedStart};
 use crate::behalf::OnBehalf;
 use crate::conn::Sockets;
 use crate::conns::Conns;
 use crate::data::{self, Data};
 use crate::gate::Gate;
-use crate::handle::{Call, Handle, Shared, aborted};
+use crate::handle::{Call, Handle, Shared};
 use crate::orders::Order;
+use crate::revisions::{ActiveType, Assignment, Placed, Report, Revisions, Written};
 use crate::turns::Turns;
 use crate::waiters::Waiters;
-
-/// What actors of a type run on at present.
-pub struct ActiveType {
-    /// What its component says of it.
-    pub description: ActorTypeDescription,
-    /// Its component, ready to be instantiated.
-    pub compiled: Compiled,
-    /// The revision's number in the store.
-    pub revision_id: RevisionId,
-    /// The revision's number within its component.
-    pub revision: Revision,
-}
-
-/// Which revision actors of a type run on. Placement implements it.
-#[async_trait]
-pub trait Revisions: Send + Sync + 'static {
-    /// The current revision of an actor type, compiled.
-    ///
-    /// # Errors
-    ///
-    /// `actor.type_not_found`, or an internal error if it cannot be loaded.
-    async fn current(&self, actor_type: &ActorType) -> Result<Arc<ActiveType>, ActorError>;
-}
 
 /// What an activation works with.
 #[derive(Clone)]
@@ -125,6 +99,7 @@ impl Life {
         let end = loop {
             match self.run_instance().await {
                 End::Upgrade => self.handle.shared().orders.upgraded(),
+                End::Again => {}
                 // Asked for while it was falling asleep: its hook for that has still to run.
                 End::Sleep if self.handle.shared().orders.is_destroy() => {}
                 end => break end,
@@ -134,13 +109,13 @@ impl Life {
         let (actor_id, actor_type) = (self.actor.id, &self.actor.name.actor_type);
         debug!(%actor_id, %actor_type, ?end, "an activation ended");
         match end {
-            End::Failed(error) => {
-                self.refuse_waiting(&error);
+            End::Failed(failed) => {
+                self.refuse_waiting(&failed.error);
                 Ended::Broken
             }
             End::Gone => Ended::Gone,
             End::Destroy => self.destroy().await,
-            End::Sleep | End::Upgrade => Ended::Asleep(self.alarm),
+            End::Sleep | End::Upgrade | End::Again => Ended::Asleep(self.alarm),
             // Its last hook broke down, or was cut off; that does not save it.
             End::Lost | End::Crashed(_) if self.handle.shared().orders.is_destroy() => {
                 self.destroy().await
@@ -176,24 +151,59 @@ impl Life {
 
     /// One instance, from opening the data to its end.
     async fn run_instance(&mut self) -> End {
-        let active = match self
-            .parts
-            .revisions
-            .current(&self.identity.actor_type)
-            .await
-        {
-            Ok(active) => active,
-            Err(error) => return End::Failed(error),
+        let (opened, active) = match self.open().await {
+            Ok(found) => found,
+            Err(end) => return end,
         };
-        let mut opened = match self.parts.storage.open(self.actor.row).await {
-            Ok(opened) => opened,
-            Err(StorageError::Gone) => return End::Gone,
-            Err(error) => {
+        let written = Written::of(&opened);
+        let end = self.run_on(&active, opened).await;
+        if let End::Failed(failed) = &end
+            && let Some(reason) = &failed.reason
+        {
+            let revisions = &self.parts.revisions;
+            let on = active.revision_id;
+            revisions.report(on, Report::Failed(reason));
+            let stays = revisions.could_not_start(&self.actor, written, on, reason);
+            if stays.await {
+                return End::Again;
+            }
+        }
+        end
+    }
+
+    /// Takes the actor's data over, and learns what it runs on.
+    async fn open(&mut self) -> Result<(Opened, Arc<ActiveType>), End> {
+        let row = self.actor.row;
+        let failed = |error: StorageError| match error {
+            StorageError::Gone => End::Gone,
+            error => {
                 error!(actor_id = %self.actor.id, %error, "an actor's data cannot be opened");
-                return End::Failed(unavailable());
+                End::Failed(unavailable().into())
             }
         };
+        let storage = &self.parts.storage;
+        let refused = |error: ActorError| End::Failed(error.into());
+        let opened = storage.open(row).await.map_err(failed)?;
+        let assigned = self.parts.revisions.assign(&self.actor, &opened).await;
+        if let Assignment::Run(active) = assigned.map_err(refused)? {
+            return Ok((opened, active));
+        }
+        storage.restore(row).await.map_err(failed)?;
+        let opened = storage.open(row).await.map_err(failed)?;
+        let assigned = self.parts.revisions.assign(&self.actor, &opened).await;
+        match assigned.map_err(refused)? {
+            Assignment::Run(active) => Ok((opened, active)),
+            // Nobody else can have migrated it in between.
+            Assignment::Restore => Err(End::Failed(ActorError::internal().into())),
+        }
+    }
+
+    async fn run_on(&mut self, active: &Arc<ActiveType>, mut opened: Opened) -> End {
         self.handle.shared().set_generation(opened.generation);
+        self.handle.shared().set_placed(Placed {
+            revision: active.revision_id,
+            pin: opened.pin.take(),
+        });
         let limits = &self.parts.limits;
         let options = &active.description.options;
         let timeout =
@@ -203,7 +213,7 @@ impl Life {
         self.handle.shared().want_abandoned(wants_abandoned);
         let overdue_max = limits.turns_max / 2;
         let turns = Arc::new(Turns::new(timeout, overdue_max, start_by, wants_abandoned));
-        let data = self.data(&active, &mut opened);
+        let data = self.data(active, &mut opened);
         let outbound = OnBehalf {
             id: self.actor.id,
             turns: turns.clone(),
@@ -217,11 +227,11 @@ impl Life {
         match Instance::new(&self.parts.engine, &active.compiled, setup).await {
             Ok((instance, arriving)) => {
                 let parts = (instance, arriving);
-                self.drive(&active, opened, parts, &turns, &data).await
+                self.drive(active, opened, parts, &turns, &data).await
             }
             Err(crash) => {
                 warn!(actor_id = %self.actor.id, %crash, "an instance cannot be made");
-                End::Failed(crash.to_actor_error())
+                End::Failed(FailedStart::by(&crash))
             }
         }
     }
@@ -255,8 +265,13 @@ impl Life {
         let order_max = limits.start_timeout + 2 * grace;
         let sockets = self.parts.sockets.open(self.actor.id);
         let conns = Conns::restore(&active.description, opened.conns, sockets);
+        let is_migrated =
+            opened.state.is_some() && opened.state_version != active.description.state_version;
         let mut activation = Activation {
             actor: self.actor.row,
+            revisions: &self.parts.revisions,
+            from_version: is_migrated.then_some(opened.state_version),
+            migrated: None,
             identity: &self.identity,
             active,
             storage: &self.parts.storage,
@@ -317,83 +332,6 @@ impl Life {
         activation.finish(&end).await;
         self.alarm = data.alarm();
         end
-    }
-}
-
-impl Activation<'_> {
-    /// The instance is lost. What it had committed, or was committing, is not.
-    pub(crate) fn crashed(&self, crash: &Crash) -> End {
-        let Identity {
-            id,
-            actor_type,
-            key,
-            ..
-        } = &**self.identity;
-        let generation = self.generation.0;
-        let revision = self.active.revision.0;
-        warn!(actor_id = %id, %actor_type, %key, generation, revision, %crash, "an activation crashed");
-        match crash {
-            Crash::Killed(_) if self.is_started => End::Lost,
-            Crash::Killed(_) => End::Failed(ActorError::new(
-                codes::START_TIMED_OUT,
-                "the actor took too long to start; see the log of its create or wake hook",
-            )),
-            _ if self.is_started => End::Crashed(crash.to_actor_error()),
-            _ => End::Failed(crash.to_actor_error()),
-        }
-    }
-
-    /// Settles what is still owed when the instance is gone: the commit under way, then everybody who
-    /// waits for something that will not come.
-    async fn finish(&mut self, end: &End) {
-        if let Some(commit) = self.commit.take() {
-            match commit.await {
-                Ok(kept) => {
-                    self.head.0 += 1;
-                    self.data.committed(kept);
-                    self.gate.end_commit();
-                }
-                Err(error) => {
-                    self.is_fenced = true;
-                    warn!(actor_id = %self.identity.id, %error, "the last commit failed");
-                }
-            }
-        }
-        if matches!(end, End::Crashed(_) | End::Lost) {
-            self.note_crash().await;
-        }
-        let error = match end {
-            End::Failed(error) | End::Crashed(error) => error.clone(),
-            _ => aborted(),
-        };
-        self.turns.refuse_all(&error);
-        self.gate.refuse_all(&error);
-    }
-}
-
-impl Activation<'_> {
-    /// What the guest was doing when it broke down may be why. That it was tried is kept, so that it is not tried for
-    /// ever; nothing else of what was not committed is.
-    async fn note_crash(&mut self) {
-        let data = self.data.crashed();
-        if self.is_fenced || self.head == Head(0) || data.is_empty() {
-            return;
-        }
-        let commit = Commit {
-            actor: self.actor,
-            generation: self.generation,
-            head: self.head,
-            revision: self.active.revision_id,
-            state: None,
-            conns: Vec::new(),
-            data,
-        };
-        match self.storage.commit(commit).await {
-            Ok(kept) => self.data.committed(kept),
-            Err(error) => {
-                warn!(actor_id = %self.identity.id, %error, "what a crash came to was not kept");
-            }
-        }
     }
 }
 

@@ -22,7 +22,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::activate::ActiveType;
 use crate::conn::{Conn, Sockets};
 use crate::conns::Conns;
 use crate::data::Data;
@@ -31,6 +30,7 @@ use crate::gate::{Gate, Held};
 use crate::handle::{Call, Output, Shared};
 use crate::orders::Order;
 use crate::persist::{Committing, next_kept};
+use crate::revisions::{ActiveType, Report, Revisions};
 use crate::turns::{TurnId, Turns};
 use crate::waiters::Waiters;
 
@@ -47,6 +47,8 @@ pub(crate) enum End {
     Sleep,
     /// Another instance takes over, in the same activation.
     Upgrade,
+    /// So it does because this one could not start, on code that the actor does not stay on.
+    Again,
     /// The actor is to be removed for good.
     Destroy,
     /// The actor does not exist.
@@ -56,8 +58,17 @@ pub(crate) enum End {
     /// Its guest broke down. Calls that had begun are told this; those that wait can go to the next
     /// activation.
     Crashed(ActorError),
-    /// It could not start. Everybody who waited for that is told this.
-    Failed(ActorError),
+    /// It could not start. Everybody who waited for that is told.
+    Failed(FailedStart),
+}
+
+/// Why an instance could not start.
+#[derive(Debug)]
+pub(crate) struct FailedStart {
+    /// What callers are told.
+    pub(crate) error: ActorError,
+    /// What operators are told, if it is the code's own fault.
+    pub(crate) reason: Option<String>,
 }
 
 /// One awake actor on one instance.
@@ -65,6 +76,12 @@ pub(crate) struct Activation<'a> {
     pub(crate) actor: ActorRow,
     pub(crate) identity: &'a Arc<Identity>,
     pub(crate) active: &'a ActiveType,
+    /// Who is told how the actor gets on with it.
+    pub(crate) revisions: &'a Arc<dyn Revisions>,
+    /// The version of the state that was found, if it is not the one that the code has.
+    pub(crate) from_version: Option<u32>,
+    /// What that state has become, until it is committed.
+    pub(crate) migrated: Option<Bytes>,
     pub(crate) storage: &'a Arc<dyn Storage>,
     pub(crate) limits: &'a Limits,
     pub(crate) shared: &'a Arc<Shared>,
@@ -222,7 +239,7 @@ impl Activation<'_> {
         if self.head == Head(0) {
             Entry::Create(input)
         } else {
-            Entry::Wake(state, self.conns.to_restored())
+            Entry::Wake(state, self.from_version, self.conns.to_restored())
         }
     }
 
@@ -291,8 +308,13 @@ impl Activation<'_> {
     ) -> ControlFlow<End, Vec<Entry>> {
         self.is_touched = true;
         let next = match (work, output) {
-            (Work::Start, Ok(_)) => {
+            (Work::Start, Ok(output)) => {
+                if let Output::Migrated(state) = output {
+                    self.migrated = Some(state);
+                }
                 self.is_started = true;
+                let report = Report::Started;
+                self.revisions.report(self.active.revision_id, report);
                 self.shared.set_started();
                 self.turns.end_by(None);
                 // Clients that went while the actor was not there.
@@ -302,7 +324,9 @@ impl Activation<'_> {
                 return ControlFlow::Continue(leaving.into_iter().chain(run).collect());
             }
             (Work::Start, Err(failure)) => {
-                return ControlFlow::Break(End::Failed(self.public(failure)));
+                let reason = Some(failure.to_string());
+                let error = self.public(failure);
+                return ControlFlow::Break(End::Failed(FailedStart { error, reason }));
             }
             (Work::Action(turn, short), output) => {
                 let output = output.map_err(|failure| self.public(failure));

@@ -14,7 +14,8 @@ use crate::turns::TurnId;
 /// A call into the guest that is about to be made.
 pub(crate) enum Entry {
     Create(Option<Bytes>),
-    Wake(Option<Bytes>, Vec<Restored>),
+    /// With the version of the state, if it has to be migrated first.
+    Wake(Option<Bytes>, Option<u32>, Vec<Restored>),
     /// An action.
     Call {
         turn: TurnId,
@@ -134,7 +135,10 @@ pub(crate) fn enter<'g>(
 async fn enter_other(guest: &Guest<'_>, identity: &Identity, entry: Entry) -> Ended {
     match entry {
         Entry::Create(input) => (Work::Start, done(guest.create(identity, input).await)),
-        Entry::Wake(state, conns) => (Work::Start, done(guest.wake(identity, state, conns).await)),
+        Entry::Wake(state, from, conns) => {
+            let woken = wake(guest, identity, state, from, conns).await;
+            (Work::Start, woken)
+        }
         Entry::Connect {
             turn,
             conn,
@@ -180,6 +184,25 @@ async fn enter_other(guest: &Guest<'_>, identity: &Identity, entry: Entry) -> En
             unreachable!("`enter` takes these itself")
         }
     }
+}
+
+/// Wakes the actor, after its state has been migrated if `from` says that it has another version.
+pub(crate) async fn wake(
+    guest: &Guest<'_>,
+    identity: &Identity,
+    state: Option<Bytes>,
+    from: Option<u32>,
+    conns: Vec<Restored>,
+) -> Result<Result<Output, Failure>, Crash> {
+    let (Some(old), Some(from)) = (&state, from) else {
+        return done(guest.wake(identity, state, conns).await);
+    };
+    let migrated = match guest.migrate(identity, from, old.clone()).await? {
+        Ok(migrated) => migrated,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let woken = guest.wake(identity, Some(migrated.clone()), conns).await?;
+    Ok(woken.map(|()| Output::Migrated(migrated)))
 }
 
 async fn call(guest: &Guest<'_>, turn: TurnId, by: By, action: String, args: Bytes) -> Ended {

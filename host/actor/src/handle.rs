@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::conn::Conn;
 use crate::orders::{Order, Orders};
+use crate::revisions::Placed;
 use crate::waiters::Waiting;
 
 /// Why a call has no output, and so whether it may be tried again.
@@ -154,6 +155,8 @@ pub enum Output {
     Sent(Option<Waiting>),
     /// What an operator is told.
     Inspected(Inspected),
+    /// What a state of an older version has become. Nobody is answered with it.
+    Migrated(Bytes),
 }
 
 /// Answers whoever called.
@@ -227,6 +230,8 @@ pub(crate) struct Shared {
     abandoned: Mutex<Vec<u64>>,
     /// The host itself stops.
     is_closing: AtomicBool,
+    /// What it runs on, since its data was opened.
+    placed: Mutex<Option<Arc<Placed>>>,
 }
 
 const BUSY: u64 = u64::MAX;
@@ -247,6 +252,7 @@ impl Handle {
             wants_abandoned: AtomicBool::new(false),
             abandoned: Mutex::default(),
             is_closing: AtomicBool::new(false),
+            placed: Mutex::default(),
         }))
     }
 
@@ -298,6 +304,20 @@ impl Handle {
     pub fn close(&self) {
         self.0.is_closing.store(true, Ordering::Release);
         self.0.orders.give(Order::Sleep);
+    }
+
+    /// What the actor runs on; `None` before it has opened its data.
+    #[must_use]
+    pub fn placed(&self) -> Option<Arc<Placed>> {
+        self.0.placed().clone()
+    }
+
+    /// Waits until no [`Order::Upgrade`] is left to be carried out, or the activation has ended. Cancel-safe.
+    pub async fn upgraded(&self) {
+        tokio::select! {
+            () = self.0.orders.no_upgrade() => {}
+            _ = self.0.ended.wait() => {}
+        }
     }
 
     /// Whether it takes no more calls.
@@ -389,6 +409,15 @@ impl Shared {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_placed(&self, placed: Placed) {
+        *self.placed() = Some(Arc::new(placed));
+    }
+
+    fn placed(&self) -> MutexGuard<'_, Option<Arc<Placed>>> {
+        // It is replaced whole.
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many calls wait in the mailbox.

@@ -51,6 +51,20 @@ impl Orders {
         _ = self
             .strongest
             .compare_exchange(upgrade, 0, Ordering::AcqRel, Ordering::Acquire);
+        self.given.notify_waiters();
+    }
+
+    /// Waits until no upgrade is left to be carried out, because it has been, or because something stronger is.
+    /// Cancel-safe.
+    pub(crate) async fn no_upgrade(&self) {
+        loop {
+            let mut given = std::pin::pin!(self.given.notified());
+            given.as_mut().enable();
+            if self.strongest() != Some(Order::Upgrade) {
+                return;
+            }
+            given.await;
+        }
     }
 
     /// Whether the actor is to be removed.
@@ -88,6 +102,7 @@ mod tests {
         orders.give(Order::Upgrade);
         assert_eq!(orders.stronger(None).await, Order::Upgrade);
         orders.upgraded();
+        orders.no_upgrade().await;
         orders.give(Order::Upgrade);
         assert_eq!(orders.stronger(None).await, Order::Upgrade);
     }

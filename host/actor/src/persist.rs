@@ -27,9 +27,9 @@ impl Activation<'_> {
         running: &mut Running<'_>,
     ) -> ControlFlow<End, Vec<Entry>> {
         self.is_touched = false;
-        if !self.is_started && self.head == Head(0) {
+        if !self.is_started && (self.head == Head(0) || self.from_version.is_some()) {
             // The actor is not created before its create has returned: there is nothing to keep yet, and a
-            // create that waits for it would wait for itself.
+            // create that waits for it would wait for itself. Neither is it migrated before its wake has.
             self.gate.open();
             return ControlFlow::Continue(Vec::new());
         }
@@ -41,6 +41,10 @@ impl Activation<'_> {
             Snapshot::Changed(state) => Some(state),
             Snapshot::Unchanged => None,
         };
+        // A guest that has not changed a migrated state does not give it again.
+        let migrated = self.migrated.take();
+        let is_migrated = migrated.is_some();
+        let state = state.or(migrated);
         let largest = conns.iter().map(|(_, state)| state.len()).max();
         let bytes = state
             .as_ref()
@@ -57,7 +61,7 @@ impl Activation<'_> {
         }
         self.conns.set_states(conns);
         let entries = self.take_returned(guest, running)?;
-        self.commit(state);
+        self.commit(state, is_migrated);
         ControlFlow::Continue(entries)
     }
 
@@ -86,7 +90,7 @@ impl Activation<'_> {
     }
 
     /// Begins a commit, if anything has changed.
-    fn commit(&mut self, state: Option<Bytes>) {
+    fn commit(&mut self, state: Option<Bytes>, is_migrated: bool) {
         let conns = self.conns.take_changes();
         let data = self.data.take_changes(self.is_stopped);
         // An actor exists from its first commit on, whether or not it has a state.
@@ -99,7 +103,9 @@ impl Activation<'_> {
             generation: self.generation,
             head: self.head,
             revision: self.active.revision_id,
+            state_version: self.active.description.state_version,
             state,
+            keeps_replaced: is_migrated,
             conns,
             data: data.unwrap_or_default(),
         };

@@ -1,6 +1,6 @@
 //! What a component says about itself, checked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ const ACTIONS_MAX: usize = 1_024;
 const EVENTS_MAX: usize = 1_024;
 /// Queues that one actor type declares.
 const QUEUES_MAX: usize = 1_024;
+/// Versions that one actor type migrates from.
+const MIGRATIONS_MAX: usize = 1_024;
 /// Parameters of one action.
 const PARAMETERS_MAX: usize = 64;
 
@@ -36,6 +38,39 @@ pub struct ComponentDescription {
     pub sdk: String,
     /// What it can be.
     pub actor_types: Vec<ActorTypeDescription>,
+    /// What it can do besides answering who calls it, by name. Not its own words: what it imports, and asks for.
+    #[serde(default)]
+    pub capabilities: BTreeSet<Capability>,
+}
+
+/// Something that not every actor does, which an operator may want to know before new code can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// Calls and creates other actors.
+    Actors,
+    /// Works without being called: a run loop, background work, no sleep.
+    Background,
+    /// Keeps pairs beside its state.
+    Kv,
+    /// Wakes by itself at times that it sets.
+    Schedule,
+}
+
+impl Capability {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Actors, Self::Background, Self::Kv, Self::Schedule];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Actors => "actors",
+            Self::Background => "background",
+            Self::Kv => "kv",
+            Self::Schedule => "schedule",
+        }
+    }
 }
 
 /// One actor type of a component.
@@ -54,8 +89,19 @@ pub struct ActorTypeDescription {
     /// What else it handles.
     #[serde(default)]
     pub handlers: Handlers,
+    /// The version of the shape of its state.
+    #[serde(default = "first_version")]
+    pub state_version: u32,
+    /// The versions that it can make that one out of.
+    #[serde(default)]
+    pub migrates_from: Vec<u32>,
     /// How it is to be treated.
     pub options: ActorTypeOptions,
+}
+
+/// Of a state from before there were versions.
+const fn first_version() -> u32 {
+    1
 }
 
 /// One action.
@@ -181,6 +227,9 @@ pub enum BadDescription {
     /// Too many queues, or a name of one that is empty or too long.
     #[error("the actor type {0:?} has a queue list over its bounds")]
     Queues(String),
+    /// No version, or too many to migrate from.
+    #[error("the actor type {0:?} has no state version, or too many that it migrates from")]
+    Versions(String),
     /// An option that is out of range.
     #[error(
         "the actor type {actor_type:?} asks for {option} = {asked}; at most {most} are allowed"
@@ -255,6 +304,9 @@ impl ActorTypeDescription {
         if self.queues.len() > QUEUES_MAX || !self.queues.iter().all(|queue| is_name(&queue.name)) {
             return Err(BadDescription::Queues(self.name.clone()));
         }
+        if self.state_version == 0 || self.migrates_from.len() > MIGRATIONS_MAX {
+            return Err(BadDescription::Versions(self.name.clone()));
+        }
         self.check_options()
     }
 
@@ -325,12 +377,15 @@ mod tests {
             events: Vec::new(),
             queues: Vec::new(),
             handlers: Handlers::default(),
+            state_version: 1,
+            migrates_from: Vec::new(),
             options: ActorTypeOptions::default(),
         };
         ComponentDescription {
             name: "c".into(),
             sdk: String::new(),
             actor_types: types.iter().map(actor_type).collect(),
+            capabilities: BTreeSet::new(),
         }
     }
 

@@ -209,6 +209,16 @@ codes! {
     COMPONENT_BAD_DESCRIPTION = "component"."bad_description", 400;
     /// An actor type in it belongs to another component.
     COMPONENT_TYPE_TAKEN = "component"."type_taken", 409;
+    /// Another rollout of the component is under way, and does not go to everybody yet.
+    COMPONENT_ROLLOUT_ACTIVE = "component"."rollout_active", 409;
+    /// No rollout of the component is under way.
+    COMPONENT_NO_ROLLOUT = "component"."no_rollout", 409;
+    /// There is no earlier revision to go back to.
+    COMPONENT_NO_EARLIER_REVISION = "component"."no_earlier_revision", 409;
+    /// The component has no such revision, or its code is no longer kept.
+    COMPONENT_REVISION_NOT_FOUND = "component"."revision_not_found", 404;
+    /// Copies of actors do not start on the new revision.
+    COMPONENT_REHEARSAL_FAILED = "component"."rehearsal_failed", 409;
     /// There is no component of that name.
     COMPONENT_NOT_FOUND = "component"."not_found", 404;
     /// The actor's queues hold as many messages, or bytes, as they may.

@@ -7,6 +7,7 @@ mod call;
 mod conn;
 mod data;
 mod description;
+mod difference;
 mod error;
 mod id;
 mod key;
@@ -23,9 +24,10 @@ pub use data::{
     ScheduledRun, Timing, Wait, Wanted, When, WorkKind,
 };
 pub use description::{
-    ActionDescription, ActorTypeDescription, ActorTypeOptions, BadDescription,
+    ActionDescription, ActorTypeDescription, ActorTypeOptions, BadDescription, Capability,
     ComponentDescription, EventDescription, Handlers, ParameterDescription, QueueDescription,
 };
+pub use difference::{Change, Difference, differences};
 pub use error::{ActorError, Code, codes};
 pub use id::{
     ActorId, ActorName, ActorType, ComponentHash, ComponentName, Generation, Head, InvalidName,

@@ -117,6 +117,21 @@ pub struct Limits {
     /// Actors in one page of a listing.
     pub page_actors_max: usize,
 
+    /// Revisions of one component whose bytes are kept, besides those that something runs on.
+    pub revisions_kept_max: u32,
+    /// Awake actors of one component that go over to another revision at once.
+    pub rollout_moves_max: usize,
+    /// How long a rollout is watched after the last actor has gone over.
+    pub rollout_window: Duration,
+    /// How many starts on a new revision may fail, or break down afterwards, out of a hundred.
+    pub rollout_failures_percent: u32,
+    /// How many failures it takes at least to roll back.
+    pub rollout_failures_min: u32,
+    /// Actors that are rehearsed before a deploy, unless it says otherwise.
+    pub rehearsal_actors_max: usize,
+    /// How long a rehearsal may take.
+    pub rehearsal_max: Duration,
+
     /// Names remembered by the directory, so that a call needs no look-up in the store.
     pub directory_names_max: usize,
     /// Commands waiting for the store's writer.
@@ -180,6 +195,13 @@ impl Default for Limits {
             conn_queue_frames_max: 16_384,
             input_bytes_max: 4 << 20,
             page_actors_max: 100,
+            revisions_kept_max: 20,
+            rollout_moves_max: 16,
+            rollout_window: Duration::from_secs(30),
+            rollout_failures_percent: 10,
+            rollout_failures_min: 5,
+            rehearsal_actors_max: 10_000,
+            rehearsal_max: Duration::from_secs(300),
             directory_names_max: 200_000,
             store_queue_max: 32_768,
             shutdown_max: Duration::from_secs(20),

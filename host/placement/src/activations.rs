@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use greenroom_actor::{Ended, Handle, Order, Parts, activate};
-use greenroom_model::{ActorError, ActorId, ActorType, codes};
+use greenroom_model::{ActorError, ActorId, codes};
 use greenroom_storage::ActorRecord;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ const EVICTION_BATCH: usize = 64;
 type Shard = Mutex<HashMap<ActorId, Awake>>;
 
 struct Awake {
-    actor_type: ActorType,
+    actor: Arc<ActorRecord>,
     handle: Handle,
 }
 
@@ -89,27 +89,22 @@ impl Activations {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// Tells the activations of these types to move to the current revision.
-    pub(crate) fn upgrade(&self, actor_types: &[ActorType]) {
-        self.tell(|awake| {
-            if actor_types.contains(&awake.actor_type) {
-                awake.handle.order(Order::Upgrade);
-            }
-        });
+    /// Shows all of them. Must not take long: nobody else gets at them meanwhile.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&ActorRecord, &Handle)) {
+        for shard in &*self.shards {
+            let shard = lock(shard);
+            shard
+                .values()
+                .for_each(|awake| visit(&awake.actor, &awake.handle));
+        }
     }
 
     /// Lets no activation begin any more, puts all to sleep, and waits for them.
     pub(crate) async fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
-        self.tell(|awake| awake.handle.close());
+        self.visit(|_, handle| handle.close());
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    fn tell(&self, what: impl Fn(&Awake)) {
-        for shard in &*self.shards {
-            lock(shard).values().for_each(&what);
-        }
     }
 
     fn shard(&self, id: ActorId) -> &Shard {
@@ -131,14 +126,11 @@ impl Activations {
             return Ok(None);
         }
         let (handle, life) = activate((**actor).clone(), self.parts.clone());
-        let actor_type = actor.name.actor_type.clone();
-        shard.insert(
-            actor.id,
-            Awake {
-                actor_type,
-                handle: handle.clone(),
-            },
-        );
+        let awake = Awake {
+            actor: actor.clone(),
+            handle: handle.clone(),
+        };
+        shard.insert(actor.id, awake);
         drop(shard);
         let departure = Departure {
             shards: self.shards.clone(),

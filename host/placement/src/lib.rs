@@ -2,15 +2,20 @@
 //!
 //! [`Router`] is what the edge talks to: it finds the actor a call is for (`directory.rs`), finds or makes
 //! its activation (`activations.rs`), and delivers. `alarms.rs` wakes actors when their time comes. [`Registry`] knows which revision of which
-//! component each actor type runs on, and takes new ones.
+//! component each actor runs on; `deploy.rs` takes new ones, `rehearsal.rs` tries them on copies of actors, and
+//! `rollout/` brings actors over.
 
 mod activations;
 mod alarms;
+mod deploy;
+mod deployed;
 mod directory;
 mod info;
 mod inside;
 mod operate;
 mod registry;
+mod rehearsal;
+mod rollout;
 mod router;
 
 use std::sync::Arc;
@@ -19,11 +24,18 @@ use greenroom_model::{Clock, Limits};
 use greenroom_runtime::Engine;
 use greenroom_storage::Storage;
 
+pub use deploy::{DeployOptions, Deployment, LimitsReport, NotDeployed, Report};
+pub use deployed::{RevisionInfo, RevisionStatus};
 pub use greenroom_actor::{
     Body, BodyError, Conn, HttpRequest, HttpResponse, Inspect, Inspected, Short,
 };
+pub use greenroom_storage::Migrated;
 pub use info::{ActorInfo, ActorPage, Duplicate, ListFilter};
-pub use registry::{Deployment, Registry, RevisionInfo};
+pub use registry::Registry;
+pub use rehearsal::{Rehearsal, RehearsalReport, Unfit};
+pub use rollout::{
+    BadPlan, CodeInfo, Counts, PinInfo, Plan, RolledBack, RolloutInfo, RolloutState,
+};
 pub use router::{Answer, Failed, Frame, Router, Sent};
 
 /// What placement is built from.

@@ -1,16 +1,18 @@
 //! What operators want of the router: to list, to look, to put to sleep, to destroy, to deploy.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use greenroom_actor::{Inspect, Inspected, Order, Output, What};
-use greenroom_model::{ActorError, ActorId, Lineage, Target, codes};
+use greenroom_model::{ActorError, ActorId, ComponentName, Lineage, Target, codes};
 use greenroom_storage::ListQuery;
 use tracing::error;
 
+use crate::deploy::{DeployOptions, Deployment, NotDeployed};
 use crate::directory::storage_error;
 use crate::info::{ActorPage, ListFilter};
-use crate::registry::Deployment;
+use crate::rollout::drive;
 use crate::router::{Router, not_found};
 
 /// How often a destruction that comes too late for an activation's end is ordered again.
@@ -119,15 +121,19 @@ impl Router {
         }
     }
 
-    /// Deploys a component and moves the awake actors of its types to it, each after its begun turns have
-    /// finished. Does not wait for them.
+    /// Deploys a component: its actors begin to move to it, each after its begun turns have finished. Does not wait
+    /// for them.
     ///
     /// # Errors
     ///
     /// `component.*` says what is wrong with it; nothing has changed then.
     ///
     /// Goes on to its end when the future is dropped: what the store has taken has to be switched over to.
-    pub async fn deploy(self: &Arc<Self>, bytes: Bytes) -> Result<Deployment, ActorError> {
+    pub async fn deploy(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        options: DeployOptions,
+    ) -> Result<Deployment, NotDeployed> {
         let place = self.deploys.clone().try_acquire_owned().map_err(|_| {
             let text = "as many deploys are waiting as may; try again";
             ActorError::new(codes::SERVICE_UNAVAILABLE, text)
@@ -135,13 +141,37 @@ impl Router {
         let router = self.clone();
         let deploying = self.tasks.spawn(async move {
             let _place = place;
-            let (deployment, changed) = router.registry.deploy(bytes).await?;
-            router.activations.upgrade(&changed);
-            Ok(deployment)
+            let deployment = router.registry.deploy(bytes, options).await;
+            router.watch_rollouts();
+            deployment
         });
         deploying.await.unwrap_or_else(|error| {
             error!(%error, "a deploy broke down");
-            Err(ActorError::internal())
+            Err(ActorError::internal().into())
         })
+    }
+
+    /// Begins to look after the rollouts of components that nobody looks after yet, until
+    /// [`close`](Self::close).
+    pub fn watch_rollouts(self: &Arc<Self>) {
+        for component in self.registry.all() {
+            let name = component.name.clone();
+            let is_new = self.driven().insert(name.clone());
+            if !is_new {
+                continue;
+            }
+            let (router, closing) = (self.clone(), self.closing.clone());
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = drive(router, name) => {}
+                    () = closing.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    fn driven(&self) -> MutexGuard<'_, HashSet<ComponentName>> {
+        // Names, put in one by one.
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,70 +1,41 @@
-//! Which revision of which component each actor type runs on.
+//! Which revision of which component each actor runs on.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use greenroom_actor::{ActiveType, Revisions};
-use greenroom_model::{
-    ActorError, ActorType, ComponentDescription, ComponentHash, ComponentName, Millis, codes,
-};
-use greenroom_runtime::{Compiled, Engine, Refused};
-use greenroom_storage::{Error as StorageError, NewRevision, PutRevision, RevisionRecord};
-use tokio::sync::{Mutex, OnceCell};
-use tracing::{error, info};
+use greenroom_actor::{Assignment, Report, Revisions, Written};
+use greenroom_model::{ActorError, ActorType, ComponentName, codes};
+use greenroom_storage::{ActorRecord, Opened, Pin, RevisionId, RevisionRecord};
+use tokio::sync::Mutex as AsyncMutex;
+use tracing::{error, warn};
 
 use crate::Foundation;
+use crate::deployed::{Deployed, RevisionInfo, RevisionStatus, parse, type_not_found};
 use crate::directory::storage_error;
+use crate::rollout::{Component, Health, Who};
+
+/// Revisions in memory besides those that most actors run on.
+const OTHERS_MAX: usize = 64;
 
 /// The actor types that can be called, and what they run on.
 pub struct Registry {
-    foundation: Foundation,
-    types: RwLock<HashMap<ActorType, Arc<Slot>>>,
-    /// One deploy at a time, so that each sees what the one before did.
-    deploying: Mutex<()>,
+    pub(crate) foundation: Foundation,
+    tables: RwLock<Tables>,
+    /// Revisions that pinned actors run on.
+    others: Mutex<HashMap<RevisionId, Arc<Deployed>>>,
+    /// One deploy at a time: each takes the machine for a while, and is compared with what the one before left.
+    pub(crate) deploying: AsyncMutex<()>,
+    /// One change at a time, so that each sees what the one before did. Held for as long as the store takes.
+    pub(crate) changing: AsyncMutex<()>,
 }
 
-/// An actor type on its current revision.
-struct Slot {
-    deployed: Arc<Deployed>,
-    /// Which of the component's types it is.
-    index: usize,
-    active: OnceCell<Arc<ActiveType>>,
-}
-
-/// The current revision of a component.
-struct Deployed {
-    record: RevisionRecord,
-    description: ComponentDescription,
-    /// Loaded when it is first needed.
-    compiled: OnceCell<Compiled>,
-}
-
-/// A revision, as operators see it.
-#[derive(Debug, Clone)]
-pub struct RevisionInfo {
-    /// Which component.
-    pub component: ComponentName,
-    /// Which of its revisions.
-    pub number: u32,
-    /// The hash of its bytes, in hexadecimal.
-    pub hash: String,
-    /// How many bytes.
-    pub size_bytes: u64,
-    /// When it was deployed.
-    pub created_at: Millis,
-    /// What it says of itself.
-    pub description: ComponentDescription,
-}
-
-/// What became of an upload.
-#[derive(Debug, Clone)]
-pub struct Deployment {
-    /// The component's current revision.
-    pub revision: RevisionInfo,
-    /// Whether it is a new one; otherwise the same bytes were current already.
-    pub is_new: bool,
+#[derive(Default)]
+struct Tables {
+    components: BTreeMap<ComponentName, Arc<Component>>,
+    types: HashMap<ActorType, ComponentName>,
+    /// The revisions that rollouts lead to.
+    watched: HashMap<RevisionId, Arc<Health>>,
 }
 
 impl Registry {
@@ -74,43 +45,46 @@ impl Registry {
     ///
     /// An internal error if the store cannot be read.
     pub async fn open(foundation: Foundation) -> Result<Self, ActorError> {
-        let records = foundation
-            .storage
-            .current_revisions()
-            .await
-            .map_err(storage_error)?;
+        let records = foundation.storage.components().await;
+        let records = records.map_err(storage_error)?;
         let registry = Self {
             foundation,
-            types: RwLock::default(),
-            deploying: Mutex::new(()),
+            tables: RwLock::default(),
+            others: Mutex::default(),
+            deploying: AsyncMutex::new(()),
+            changing: AsyncMutex::new(()),
         };
-        let hashes = records.iter().map(|record| record.hash).collect();
-        registry.foundation.engine.prune(hashes).await;
+        let mut hashes = Vec::new();
         for record in records {
-            let description = parse(&record)?;
-            registry.activate(&Arc::new(Deployed {
-                record,
-                description,
-                compiled: OnceCell::new(),
-            }));
+            hashes.push(record.current.hash);
+            hashes.extend(record.rollout.as_ref().map(|rollout| rollout.target.hash));
+            registry.set(Component::from_record(record, &registry.foundation)?);
         }
+        registry.foundation.engine.prune(hashes).await;
         Ok(registry)
     }
 
     /// Whether there is such an actor type.
     pub fn has_type(&self, actor_type: &ActorType) -> bool {
-        self.types().contains_key(actor_type)
+        self.tables().types.contains_key(actor_type)
     }
 
-    /// The current revision of every component.
-    pub async fn components(&self) -> Result<Vec<RevisionInfo>, ActorError> {
-        let records = self
-            .foundation
-            .storage
-            .current_revisions()
-            .await
-            .map_err(storage_error)?;
-        records.iter().map(info).collect()
+    /// The newest revision of every component that is not rolled back.
+    ///
+    /// # Errors
+    ///
+    /// An internal error if what the store has does not parse.
+    pub fn components(&self) -> Vec<RevisionInfo> {
+        let all = self.all();
+        let newest = all.iter().map(|component| {
+            let newest = component.newest();
+            RevisionInfo {
+                record: newest.record.clone(),
+                description: newest.description.clone(),
+                status: status(component, &newest.record),
+            }
+        });
+        newest.collect()
     }
 
     /// All revisions of a component, newest first.
@@ -119,204 +93,273 @@ impl Registry {
     ///
     /// `component.not_found`.
     pub async fn revisions(&self, component: &str) -> Result<Vec<RevisionInfo>, ActorError> {
-        let not_found = || {
-            let text = format!(
-                "there is no component {:?}",
-                component.chars().take(100).collect::<String>()
-            );
-            ActorError::new(codes::COMPONENT_NOT_FOUND, text)
-        };
-        let name = ComponentName::new(component).map_err(|_| not_found())?;
-        let records = self
-            .foundation
-            .storage
-            .revisions(&name)
-            .await
-            .map_err(storage_error)?;
-        if records.is_empty() {
-            return Err(not_found());
-        }
-        records.iter().map(info).collect()
+        let component = self.named(component)?;
+        let records = self.foundation.storage.revisions(&component.name).await;
+        let records = records.map_err(storage_error)?.into_iter();
+        let infos = records.map(|record| {
+            Ok(RevisionInfo {
+                description: parse(&record)?,
+                status: status(&component, &record),
+                record,
+            })
+        });
+        infos.collect()
     }
 
-    /// Takes an upload: checks, compiles and describes it, keeps it as a new revision of its component, and
-    /// lets new activations use it. The actor types that changed come with it.
-    ///
+    pub(crate) fn all(&self) -> Vec<Arc<Component>> {
+        self.tables().components.values().cloned().collect()
+    }
+
     /// # Errors
     ///
-    /// `component.*` says what is wrong with it; nothing has changed then.
-    pub(crate) async fn deploy(
-        &self,
-        bytes: Bytes,
-    ) -> Result<(Deployment, Vec<ActorType>), ActorError> {
-        let _turn = self.deploying.lock().await;
-        let hash = Engine::hash(&bytes);
-        let taken = self.take(hash, bytes).await;
-        if taken.is_err() && !self.is_current(hash) {
-            self.foundation.engine.forget(hash).await;
+    /// `component.not_found`.
+    pub(crate) fn named(&self, name: &str) -> Result<Arc<Component>, ActorError> {
+        let known = ComponentName::new(name).ok();
+        let found = known.and_then(|name| self.component(&name));
+        found.ok_or_else(|| {
+            let name: String = name.chars().take(100).collect();
+            let text = format!("there is no component {name:?}");
+            ActorError::new(codes::COMPONENT_NOT_FOUND, text)
+        })
+    }
+
+    pub(crate) fn component(&self, name: &ComponentName) -> Option<Arc<Component>> {
+        self.tables().components.get(name).cloned()
+    }
+
+    pub(crate) fn component_of(&self, actor_type: &ActorType) -> Option<Arc<Component>> {
+        let tables = self.tables();
+        let name = tables.types.get(actor_type)?;
+        tables.components.get(name).cloned()
+    }
+
+    /// Lets activations begin on what `component` says from now on, and tells who moves the others.
+    pub(crate) fn set(&self, component: Component) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let name = component.name.clone();
+        tables.types.retain(|_, owner| *owner != name);
+        if let Some(before) = tables.components.remove(&name) {
+            if let Some(rollout) = &before.rollout {
+                tables.watched.remove(&rollout.target.id());
+            }
         }
-        taken
-    }
-
-    async fn take(
-        &self,
-        hash: ComponentHash,
-        bytes: Bytes,
-    ) -> Result<(Deployment, Vec<ActorType>), ActorError> {
-        let engine = &self.foundation.engine;
-        let compiled = engine.compile(bytes.clone()).await;
-        let compiled = compiled.map_err(|error| refused(&error))?;
-        let description = engine.describe(&compiled).await;
-        let description = description.map_err(|error| refused(&error))?;
-        let new = NewRevision {
-            component: ComponentName::new(&description.name).map_err(internal)?,
-            hash,
-            bytes,
-            actor_types: actor_types(&description),
-            description: serde_json::to_string(&description).map_err(internal)?,
-            created_at: self.foundation.clock.now(),
-        };
-        let put = self.foundation.storage.put_revision(new).await;
-        let PutRevision {
-            revision: record,
-            is_new,
-        } = put.map_err(not_kept)?;
-        let revision = info(&record)?;
-        if !is_new {
-            return Ok((Deployment { revision, is_new }, Vec::new()));
+        let target = component.rollout.as_ref().map(|rollout| &rollout.target);
+        for deployed in target.into_iter().chain([&component.current]) {
+            for actor_type in deployed.actor_types() {
+                tables.types.insert(actor_type, name.clone());
+            }
         }
-        info!(component = %record.component, revision = %record.number, "deployed");
-        let compiled = OnceCell::new_with(Some(compiled));
-        let deployed = Arc::new(Deployed {
-            record,
-            description,
-            compiled,
-        });
-        Ok((Deployment { revision, is_new }, self.activate(&deployed)))
-    }
-
-    fn is_current(&self, hash: ComponentHash) -> bool {
-        self.types()
-            .values()
-            .any(|slot| slot.deployed.record.hash == hash)
-    }
-
-    /// Lets new activations use a revision. Gives the actor types that are not what they were: the
-    /// component's own, and those that it had before.
-    fn activate(&self, deployed: &Arc<Deployed>) -> Vec<ActorType> {
-        let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
-        let is_of_component =
-            |slot: &Arc<Slot>| slot.deployed.record.component == deployed.record.component;
-        let before = types.extract_if(|_, slot| is_of_component(slot));
-        let mut changed: HashSet<ActorType> = before.map(|(actor_type, _)| actor_type).collect();
-        for (index, actor_type) in actor_types(&deployed.description).into_iter().enumerate() {
-            changed.insert(actor_type.clone());
-            let slot = Slot {
-                deployed: deployed.clone(),
-                index,
-                active: OnceCell::new(),
-            };
-            types.insert(actor_type, Arc::new(slot));
+        if let Some(rollout) = &component.rollout {
+            let (id, health) = (rollout.target.id(), rollout.health.clone());
+            tables.watched.insert(id, health);
         }
-        changed.into_iter().collect()
+        let changed = component.changed.clone();
+        tables.components.insert(name, Arc::new(component));
+        drop(tables);
+        changed.notify_one();
     }
 
-    fn types(&self) -> std::sync::RwLockReadGuard<'_, HashMap<ActorType, Arc<Slot>>> {
+    fn tables(&self) -> RwLockReadGuard<'_, Tables> {
         // Changes are a few inserts, which do not panic halfway.
-        self.types.read().unwrap_or_else(PoisonError::into_inner)
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn load(&self, deployed: &Deployed) -> Result<Compiled, ActorError> {
-        let loaded = deployed.compiled.get_or_try_init(async || {
-            let hash = deployed.record.hash;
-            let stored = self
-                .foundation
-                .storage
-                .component_bytes(hash)
-                .await
-                .map_err(storage_error)?;
-            let bytes = stored.filter(|bytes| Engine::hash(bytes) == hash);
-            let bytes =
-                bytes.ok_or_else(|| internal("the stored component is missing or damaged"))?;
-            self.foundation
-                .engine
-                .compile(bytes)
-                .await
-                .map_err(internal)
-        });
-        loaded.await.cloned()
+    fn others(&self) -> MutexGuard<'_, HashMap<RevisionId, Arc<Deployed>>> {
+        // A cache: whatever is in it is right.
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A revision of the component, whether most actors run on it or not. `None` if there is none, or its code is no
+    /// longer kept.
+    pub(crate) async fn deployed(
+        &self,
+        component: &Component,
+        id: RevisionId,
+    ) -> Result<Option<Arc<Deployed>>, ActorError> {
+        if let Some(deployed) = component.either(id) {
+            return Ok(Some(deployed.clone()));
+        }
+        if let Some(deployed) = self.others().get(&id) {
+            return Ok(Some(deployed.clone()));
+        }
+        let record = self.foundation.storage.revision(id).await;
+        let record = record.map_err(storage_error)?;
+        let is_usable =
+            |record: &RevisionRecord| record.is_kept && record.component == component.name;
+        let Some(record) = record.filter(is_usable) else {
+            return Ok(None);
+        };
+        let deployed = Arc::new(Deployed::from_record(record)?);
+        let mut others = self.others();
+        if others.len() >= OTHERS_MAX {
+            others.clear();
+        }
+        others.insert(id, deployed.clone());
+        Ok(Some(deployed))
+    }
+
+    /// Whether the state was migrated by a revision that has been rolled back, and nothing was committed since.
+    async fn must_go_back(
+        &self,
+        component: &Component,
+        opened: &Opened,
+    ) -> Result<bool, ActorError> {
+        let Some(replaced) = opened.replaced.filter(|r| r.head == opened.head) else {
+            return Ok(false);
+        };
+        if component.either(replaced.by).is_some() {
+            return Ok(false);
+        }
+        let by = self.foundation.storage.revision(replaced.by).await;
+        let by = by.map_err(storage_error)?;
+        Ok(by.is_some_and(|by| by.rolled_back.is_some()))
     }
 }
 
 #[async_trait]
 impl Revisions for Registry {
-    async fn current(&self, actor_type: &ActorType) -> Result<Arc<ActiveType>, ActorError> {
-        let slot = self.types().get(actor_type).cloned();
-        let slot = slot.ok_or_else(|| type_not_found(actor_type))?;
-        let active = slot.active.get_or_try_init(async || {
-            let deployed = &slot.deployed;
-            Ok::<_, ActorError>(Arc::new(ActiveType {
-                description: deployed.description.actor_types[slot.index].clone(),
-                compiled: self.load(deployed).await?,
-                revision_id: deployed.record.id,
-                revision: deployed.record.number,
-            }))
-        });
-        active.await.cloned()
-    }
-}
-
-pub(crate) fn type_not_found(actor_type: &ActorType) -> ActorError {
-    let text =
-        format!("no deployed component has an actor type {actor_type}; see `greenroom components`");
-    ActorError::new(codes::TYPE_NOT_FOUND, text)
-}
-
-/// The names have been checked when the component was described.
-fn actor_types(description: &ComponentDescription) -> Vec<ActorType> {
-    description
-        .actor_types
-        .iter()
-        .filter_map(|t| ActorType::new(&t.name).ok())
-        .collect()
-}
-
-fn parse(record: &RevisionRecord) -> Result<ComponentDescription, ActorError> {
-    serde_json::from_str(&record.description).map_err(internal)
-}
-
-fn info(record: &RevisionRecord) -> Result<RevisionInfo, ActorError> {
-    Ok(RevisionInfo {
-        component: record.component.clone(),
-        number: record.number.0,
-        hash: record.hash.to_string(),
-        size_bytes: record.size_bytes,
-        created_at: record.created_at,
-        description: parse(record)?,
-    })
-}
-
-fn refused(refused: &Refused) -> ActorError {
-    let code = match refused {
-        Refused::Invalid(_) => codes::COMPONENT_INVALID,
-        Refused::WrongWorld(_) => codes::COMPONENT_WRONG_WORLD,
-        Refused::NotGranted(_) => codes::COMPONENT_NOT_GRANTED,
-        Refused::TooLarge(_) => codes::COMPONENT_TOO_LARGE,
-        Refused::BadDescription(_) => codes::COMPONENT_BAD_DESCRIPTION,
-    };
-    ActorError::new(code, refused.to_string())
-}
-
-fn not_kept(error: StorageError) -> ActorError {
-    match error {
-        StorageError::TypeTaken { .. } => {
-            ActorError::new(codes::COMPONENT_TYPE_TAKEN, error.to_string())
+    async fn assign(&self, actor: &ActorRecord, opened: &Opened) -> Result<Assignment, ActorError> {
+        let actor_type = &actor.name.actor_type;
+        let not_found = || type_not_found(actor_type);
+        let component = self.component_of(actor_type).ok_or_else(not_found)?;
+        if self.must_go_back(&component, opened).await? {
+            return Ok(Assignment::Restore);
         }
-        error => storage_error(error),
+        let who = Who {
+            id: actor.id,
+            actor_type,
+            key: &actor.name.key,
+            stands_on: opened.revision,
+            pin: opened.pin.as_ref(),
+        };
+        let wanted = component.wanted(&who);
+        let is_of_host = |pin: &&Pin| pin.refused.is_some();
+        if opened
+            .pin
+            .as_ref()
+            .filter(is_of_host)
+            .is_some_and(|pin| pin.revision != wanted)
+        {
+            // It was about another revision, and this one is tried anew.
+            let unpinned = self.foundation.storage.unpin(actor.row).await;
+            unpinned.map_err(storage_error)?;
+        }
+        let deployed = self.deployed(&component, wanted).await?;
+        let gone = || {
+            warn!(actor_id = %actor.id, "the code of the revision that it is pinned to is no longer kept");
+            let text =
+                "the code of the revision that the actor is pinned to is no longer kept; unpin it";
+            ActorError::new(codes::SERVICE_UNAVAILABLE, text)
+        };
+        let deployed = deployed.ok_or_else(gone)?;
+        let active = deployed.active(actor_type, &self.foundation).await?;
+        active.map(Assignment::Run).ok_or_else(not_found)
+    }
+
+    fn report(&self, on: RevisionId, report: Report<'_>) {
+        let health = self.tables().watched.get(&on).cloned();
+        if let Some(health) = health {
+            health.report(report);
+        }
+    }
+
+    async fn could_not_start(
+        &self,
+        actor: &ActorRecord,
+        written: Written,
+        on: RevisionId,
+        reason: &str,
+    ) -> bool {
+        let stays = self.where_to_stay(actor, written, on).await;
+        let stays = match stays {
+            Ok(Some(stays)) => stays,
+            Ok(None) => return false,
+            Err(error) => {
+                error!(actor_id = %actor.id, %error, "it cannot be seen where an actor stays");
+                return false;
+            }
+        };
+        let pin = Pin {
+            revision: stays,
+            refused: Some(on),
+            reason: reason.chars().take(1_000).collect(),
+            at: self.foundation.clock.now(),
+        };
+        let ActorRecord { id, name, row, .. } = actor;
+        match self.foundation.storage.pin(*row, pin).await {
+            Ok(()) => {
+                warn!(actor_id = %id, actor_type = %name.actor_type, key = %name.key, reason,
+                    "an actor stays on the revision that wrote its state");
+                true
+            }
+            Err(error) => {
+                error!(actor_id = %id, %error, "an actor could not be pinned");
+                false
+            }
+        }
     }
 }
 
-fn internal(error: impl std::fmt::Display) -> ActorError {
+impl Registry {
+    /// On which revision an actor goes on that cannot start on `on`, if there is one.
+    async fn where_to_stay(
+        &self,
+        actor: &ActorRecord,
+        written: Written,
+        on: RevisionId,
+    ) -> Result<Option<RevisionId>, ActorError> {
+        let actor_type = &actor.name.actor_type;
+        let Some(component) = self.component_of(actor_type) else {
+            return Ok(None);
+        };
+        let Some(failed) = self.deployed(&component, on).await? else {
+            return Ok(None);
+        };
+        let version = |deployed: &Deployed| deployed.of_type(actor_type).map(|t| t.state_version);
+        let is_on_the_way = component
+            .rollout
+            .as_ref()
+            .is_some_and(|r| r.target.id() == on);
+        let is_other = written.by.is_some() && version(&failed) != Some(written.version);
+        if !is_on_the_way && !is_other {
+            return Ok(None);
+        }
+        let current = &component.current;
+        let has_it = current.of_type(actor_type).is_some();
+        let can_read = written.by.is_none() || version(current) == Some(written.version);
+        let stays = if has_it && can_read && current.id() != on {
+            Some(current.id())
+        } else {
+            written.by.filter(|by| *by != on)
+        };
+        let Some(stays) = stays else {
+            return Ok(None);
+        };
+        let deployed = self.deployed(&component, stays).await?;
+        let is_usable = deployed.is_some_and(|d| d.of_type(actor_type).is_some());
+        Ok(is_usable.then_some(stays))
+    }
+}
+
+fn status(component: &Component, record: &RevisionRecord) -> RevisionStatus {
+    let is_target = |id| {
+        component
+            .rollout
+            .as_ref()
+            .is_some_and(|r| r.target.id() == id)
+    };
+    if record.id == component.current.id() {
+        RevisionStatus::Current
+    } else if is_target(record.id) {
+        RevisionStatus::RollingOut
+    } else if record.rolled_back.is_some() {
+        RevisionStatus::RolledBack
+    } else {
+        RevisionStatus::Superseded
+    }
+}
+
+pub(crate) fn internal(error: impl std::fmt::Display) -> ActorError {
     error!(%error, "the registry failed");
     ActorError::internal()
 }

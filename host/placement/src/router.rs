@@ -1,6 +1,7 @@
 //! Finding the actor, finding or making its activation, delivering; trying again where that is safe.
 
-use std::sync::{Arc, Weak};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use greenroom_actor::{
@@ -8,8 +9,8 @@ use greenroom_actor::{
     Waiters, What,
 };
 use greenroom_model::{
-    ActorError, ActorId, ActorName, ActorSpecifier, Completion, ConnSink, Lineage, Message,
-    Opening, Target, Wait, codes,
+    ActorError, ActorId, ActorName, ActorSpecifier, Completion, ComponentName, ConnSink, Lineage,
+    Message, Opening, Target, Wait, codes,
 };
 use greenroom_storage::ActorRecord;
 
@@ -20,10 +21,11 @@ use tokio_util::task::TaskTracker;
 use crate::Foundation;
 use crate::activations::Activations;
 use crate::alarms::{self, Alarms};
+use crate::deployed::type_not_found;
 use crate::directory::Directory;
 use crate::info::{ActorInfo, Duplicate};
 use crate::inside::Inside;
-use crate::registry::{Registry, type_not_found};
+use crate::registry::Registry;
 
 /// The way to every actor.
 pub struct Router {
@@ -37,7 +39,9 @@ pub struct Router {
     /// Deploys under way, one of which works while the others wait; and who looks after alarms.
     pub(crate) tasks: TaskTracker,
     pub(crate) deploys: Arc<Semaphore>,
-    closing: CancellationToken,
+    /// The components whose rollouts somebody looks after.
+    pub(crate) driven: Mutex<HashSet<ComponentName>>,
+    pub(crate) closing: CancellationToken,
 }
 
 /// What became of a message.
@@ -128,6 +132,7 @@ impl Router {
                 alarms,
                 tasks: TaskTracker::new(),
                 deploys: Arc::new(Semaphore::new(deploys_max)),
+                driven: Mutex::default(),
                 closing: CancellationToken::new(),
             }
         })

@@ -1,20 +1,14 @@
 //! From uploaded bytes to something that instances are made of.
 
 use bytes::Bytes;
-use greenroom_model::{
-    ActionDescription, ActorTypeDescription, ActorTypeOptions, ComponentDescription, ComponentHash,
-    EventDescription, Handlers, ParameterDescription, QueueDescription,
-};
+use greenroom_model::ComponentHash;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 use wasmtime::component::Component;
 
 use crate::bindings::ActorPre;
-use crate::bindings::exports::greenroom::actor::description as wit;
-use crate::crash::Crash;
 use crate::ctx::Ctx;
 use crate::engine::{Engine, MEMORIES_MAX};
-use crate::instance::{Instance, Setup};
 
 /// What a component may import, by the start of the import's name.
 const GRANTED: &[&str] = &[
@@ -56,6 +50,21 @@ pub struct Compiled {
 impl Compiled {
     pub(crate) const fn pre(&self) -> &ActorPre<Ctx> {
         &self.pre
+    }
+
+    /// The names of what it imports.
+    pub(crate) fn imports(&self, engine: &Engine) -> Vec<String> {
+        let component_type = self.pre.instance_pre().component().component_type();
+        let imports = component_type.imports(engine.wasmtime());
+        imports.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// How much memory an instance has to begin with, in bytes.
+    #[must_use]
+    pub fn initial_memory_bytes(&self) -> u64 {
+        let component = self.pre.instance_pre().component();
+        let needs = component.resources_required();
+        needs.map_or(0, |needs| needs.max_initial_memory_size.unwrap_or_default())
     }
 
     /// The hash of the bytes it was compiled from.
@@ -179,114 +188,5 @@ impl Engine {
             return Err(Refused::TooLarge(text));
         }
         Ok(())
-    }
-
-    /// Asks a component what it is, in an instance of its own, and checks the answer.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::BadDescription`], if it traps, takes too long, or breaks a rule.
-    pub async fn describe(&self, compiled: &Compiled) -> Result<ComponentDescription, Refused> {
-        let bad = Refused::BadDescription;
-        let describing = async {
-            let (mut instance, _arriving) = Instance::new(self, compiled, Setup::nobody()).await?;
-            instance
-                .run(async |guest| {
-                    let exports = guest.actor.greenroom_actor_description();
-                    exports.call_describe(guest.accessor).await
-                })
-                .await?
-                .map_err(|error| Crash::from_engine(&error))
-        };
-        let limits = self.limits();
-        let described = tokio::time::timeout(limits.describe_timeout, describing).await;
-        let described = described
-            .map_err(|_| bad(format!("it took over {:?}", limits.describe_timeout)))?
-            .map_err(|crash| bad(crash.to_string()))?;
-        let description = from_wit(described);
-        description
-            .check(limits.component_types_max)
-            .map_err(|e| bad(e.to_string()))?;
-        Ok(description)
-    }
-}
-
-fn from_wit(component: wit::ComponentDescription) -> ComponentDescription {
-    let actor_types = component.actor_types.into_iter().map(|actor_type| {
-        let wit::ActorTypeOptions {
-            sleep_after_ms,
-            no_sleep,
-            action_timeout_ms,
-            stop_grace_ms,
-            connections_keep_awake,
-            websockets_hibernate,
-            cancel_abandoned,
-            queue_messages_max,
-            queue_message_bytes_max,
-            queue_attempts_max,
-        } = actor_type.options;
-        let has = |handler| actor_type.handlers.contains(handler);
-        ActorTypeDescription {
-            name: actor_type.name,
-            actions: actor_type.actions.into_iter().map(action).collect(),
-            handlers: Handlers {
-                connections: has(wit::Handlers::CONNECTIONS),
-                request: has(wit::Handlers::REQUEST),
-                websocket: has(wit::Handlers::WEBSOCKET),
-                run: has(wit::Handlers::RUN),
-            },
-            events: actor_type.events.into_iter().map(event).collect(),
-            queues: actor_type.queues.into_iter().map(queue).collect(),
-            options: ActorTypeOptions {
-                sleep_after_ms,
-                no_sleep,
-                action_timeout_ms,
-                stop_grace_ms,
-                connections_keep_awake,
-                websockets_hibernate,
-                cancel_abandoned,
-                queue_messages_max,
-                queue_message_bytes_max,
-                queue_attempts_max,
-            },
-        }
-    });
-    let actor_types = actor_types.collect();
-    ComponentDescription {
-        name: component.name,
-        sdk: component.sdk,
-        actor_types,
-    }
-}
-
-fn event(event: wit::EventDescription) -> EventDescription {
-    EventDescription {
-        name: event.name,
-        type_name: event.type_name,
-        guarded: event.guarded,
-    }
-}
-
-fn queue(queue: wit::QueueDescription) -> QueueDescription {
-    QueueDescription {
-        name: queue.name,
-        type_name: queue.type_name,
-        guarded: queue.guarded,
-    }
-}
-
-fn action(action: wit::ActionDescription) -> ActionDescription {
-    let parameters = action
-        .parameters
-        .into_iter()
-        .map(|parameter| ParameterDescription {
-            name: parameter.name,
-            type_name: parameter.type_name,
-            optional: parameter.optional,
-        });
-    ActionDescription {
-        name: action.name,
-        parameters: parameters.collect(),
-        result: action.result,
     }
 }

@@ -1,5 +1,6 @@
 //! A guest's exports as typed calls.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,6 +37,15 @@ pub enum Failure {
     Public(ActorError),
     /// For the log.
     Internal(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public(error) => write!(f, "{error}"),
+            Self::Internal(text) => f.write_str(text),
+        }
+    }
 }
 
 /// What a guest says of its state.
@@ -107,6 +117,32 @@ impl Guest<'_> {
         made.map_err(|e| Crash::from_engine(&e))?
             .map_err(failure)
             .flip()
+    }
+
+    /// Makes a state of this revision out of one of another version.
+    ///
+    /// # Errors
+    ///
+    /// [`Crash`], if the instance is lost.
+    pub async fn migrate(
+        &self,
+        identity: &Identity,
+        from_version: u32,
+        state: Bytes,
+    ) -> Result<Result<Bytes, Failure>, Crash> {
+        let exports = self.actor.greenroom_actor_lifecycle();
+        let migrated = exports
+            .call_migrate(
+                self.accessor,
+                to_wit(identity),
+                from_version,
+                Vec::from(state),
+            )
+            .await;
+        match migrated.map_err(|e| Crash::from_engine(&e))? {
+            Ok(state) => checked(state).map(Ok),
+            Err(failed) => failure(failed).map(Err),
+        }
     }
 
     /// Every later start.

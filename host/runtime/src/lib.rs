@@ -14,6 +14,7 @@ mod cache;
 mod compiled;
 mod crash;
 mod ctx;
+mod describe;
 mod effects;
 mod engine;
 mod guest;

@@ -64,8 +64,14 @@ pub(crate) enum AdminPath<'a> {
     Schedule(&'a str),
     /// An actor, and the name of an entry, decoded.
     Scheduled(&'a str, Cow<'a, str>),
+    /// The revision that an actor is pinned to.
+    Pin(&'a str),
     Components,
     Component(&'a str),
+    Rollout(&'a str),
+    /// A component, and what is to become of its rollout.
+    RolloutOrder(&'a str, &'a str),
+    Pins(&'a str),
 }
 
 impl AdminPath<'_> {
@@ -118,6 +124,10 @@ pub(crate) fn route<'a>(
         }
         ("components", [None, _]) => Route::Admin(AdminPath::Components),
         ("components", [Some(name), None]) => Route::Admin(AdminPath::Component(name)),
+        ("components", [Some(name), Some(part)]) => {
+            let rest = std::array::from_fn(|_| segments.next());
+            Route::Admin(part_of_component(name, part, rest)?)
+        }
         _ => return Err(not_found()),
     })
 }
@@ -129,12 +139,26 @@ fn part_of_actor<'a>(
 ) -> Result<AdminPath<'a>, ActorError> {
     Ok(match (part, rest) {
         ("sleep", [None, ..]) => AdminPath::Sleep(id),
+        ("pin", [None, ..]) => AdminPath::Pin(id),
         ("queue", [None, ..]) => AdminPath::Queue(id),
         ("dead-letters", [None, ..]) => AdminPath::DeadLetters(id),
         ("dead-letters", [Some(message), None, _]) => AdminPath::DeadLetter(id, message),
         ("dead-letters", [Some(message), Some("retry"), None]) => AdminPath::Retry(id, message),
         ("schedule", [None, ..]) => AdminPath::Schedule(id),
         ("schedule", [Some(entry), None, _]) => AdminPath::Scheduled(id, decode(entry)?),
+        _ => return Err(not_found()),
+    })
+}
+
+fn part_of_component<'a>(
+    name: &'a str,
+    part: &str,
+    rest: [Option<&'a str>; 2],
+) -> Result<AdminPath<'a>, ActorError> {
+    Ok(match (part, rest) {
+        ("rollout", [None, _]) => AdminPath::Rollout(name),
+        ("rollout", [Some(order), None]) => AdminPath::RolloutOrder(name, order),
+        ("pins", [None, _]) => AdminPath::Pins(name),
         _ => return Err(not_found()),
     })
 }
@@ -237,6 +261,10 @@ mod tests {
             "/gateway/a/action/b",
             "/gateway/a/queue/b",
             "/components/x",
+            "/components/x/rollout",
+            "/components/x/rollout/pause",
+            "/components/x/pins",
+            "/actors/1/pin",
         ] {
             assert!(at(path).is_some(), "{path}");
             assert_eq!(at(path), at(&format!("/api/rivet{path}")), "{path}");
@@ -314,6 +342,10 @@ mod tests {
             "/actors/1/2",
             "/actors/1/sleep/3",
             "/actors/1/queue/2",
+            "/actors/1/pin/2",
+            "/components/x/y",
+            "/components/x/pins/y",
+            "/components/x/rollout/pause/y",
             "/actors/1/dead-letters/2/3",
             "/actors/1/dead-letters/2/retry/3",
             "/actors/1/schedule/2/3",

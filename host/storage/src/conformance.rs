@@ -4,6 +4,7 @@ mod alarms;
 mod data;
 mod kv;
 mod messages;
+mod migrated;
 mod revisions;
 mod schedule;
 
@@ -51,6 +52,14 @@ pub(crate) async fn all(storage: &dyn Storage) {
     alarms::are_moved_and_taken_back(storage).await;
     revisions::are_numbered_and_the_same_bytes_are_not_new(storage).await;
     revisions::have_types_that_belong_to_one_component(storage).await;
+    revisions::are_gone_over_to_and_back_from(storage).await;
+    revisions::lose_their_bytes_when_they_are_old_and_unused(storage).await;
+    migrated::states_are_kept_beside_and_put_back(storage).await;
+    migrated::states_that_were_committed_over_stay(storage).await;
+    migrated::states_are_forgotten_in_batches(storage).await;
+    migrated::nothing_is_kept_by_a_fenced_commit(storage).await;
+    migrated::peeking_changes_nothing(storage).await;
+    migrated::pins_hold_until_they_are_taken_out(storage).await;
 }
 
 /// For tests that open an engine again.
@@ -142,7 +151,9 @@ fn state(actor: &ActorRecord, opened: &Opened, state: &'static str) -> Commit {
         generation: opened.generation,
         head: opened.head,
         revision: RevisionId(1),
+        state_version: 1,
         state: Some(Bytes::from(state)),
+        keeps_replaced: false,
         conns: Vec::new(),
         data: DataChanges::default(),
     }

@@ -22,16 +22,17 @@ use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, KvPage, 
 pub use error::{Error, Result};
 pub use memory::Memory;
 pub use record::{
-    ActorRecord, ActorRow, Alarm, Commit, ConnChange, ConnRecord, Created, DataChanges, Kept,
-    ListQuery, MessageChange, NewActor, NewRevision, Opened, Page, PutRevision, RevisionId,
-    RevisionRecord, ScheduleChange,
+    ActorRecord, ActorRow, Alarm, Commit, ComponentRecord, ConnChange, ConnRecord, Created,
+    DataChanges, Kept, ListQuery, MessageChange, Migrated, NewActor, NewRevision, Opened, Page,
+    Pin, PinnedActor, PutRevision, Replaced, RevisionId, RevisionRecord, RolloutRecord,
+    ScheduleChange, Switch,
 };
 pub use sqlite::Sqlite;
 
 /// An engine that keeps the data of many actors, and of the components they run on.
-pub trait Storage: Directory + Actors + Alarms + Components {}
+pub trait Storage: Directory + Actors + Alarms + Components + Pins {}
 
-impl<T: Directory + Actors + Alarms + Components> Storage for T {}
+impl<T: Directory + Actors + Alarms + Components + Pins> Storage for T {}
 
 /// Which actors there are.
 #[async_trait]
@@ -62,6 +63,17 @@ pub trait Actors: Send + Sync + 'static {
     ///
     /// [`Error::Gone`] if the actor was destroyed.
     async fn open(&self, actor: ActorRow) -> Result<Opened>;
+
+    /// What an activation would start from, without taking the actor over: nothing changes for anybody.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] if the actor was destroyed.
+    async fn peek(&self, actor: ActorRow) -> Result<Opened>;
+
+    /// Puts back the state that was there before it was migrated, unless more has been committed since; `false`
+    /// then, or if none is kept. Every older generation fails from here on. Durable when it returns.
+    async fn restore(&self, actor: ActorRow) -> Result<bool>;
 
     /// Keeps everything in `commit`, or nothing of it. Durable when it returns.
     ///
@@ -106,8 +118,10 @@ pub trait Alarms: Send + Sync + 'static {
 /// The components that actors run on.
 #[async_trait]
 pub trait Components: Send + Sync + 'static {
-    /// Adds a revision and makes it the current one of its component, unless the current one has the same
-    /// bytes. Durable when it returns.
+    /// Adds a revision, unless the component is on the way to, or on, the same bytes. The first of a component is
+    /// its current one at once; a rollout leads to any other, in place of one that may be under way. Bytes of
+    /// revisions beyond `kept_max` are dropped, except those that are current, pinned to or on the way. Durable
+    /// when it returns.
     ///
     /// # Errors
     ///
@@ -115,12 +129,50 @@ pub trait Components: Send + Sync + 'static {
     /// changed then.
     async fn put_revision(&self, revision: NewRevision) -> Result<PutRevision>;
 
-    /// The current revision of every component.
-    async fn current_revisions(&self) -> Result<Vec<RevisionRecord>>;
+    /// What all components run on, by name.
+    async fn components(&self) -> Result<Vec<ComponentRecord>>;
+
+    /// Changes what a component runs on, all of it or nothing. Durable when it returns.
+    async fn switch(&self, switch: Switch) -> Result<()>;
+
+    /// The revision with this id.
+    async fn revision(&self, id: RevisionId) -> Result<Option<RevisionRecord>>;
 
     /// All revisions of a component, newest first.
     async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>>;
 
     /// The Wasm bytes with this hash.
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>>;
+
+    /// The actors whose states this revision has migrated, as far as what was there before is kept; those that
+    /// have committed since by name, at most `count_max` of them.
+    async fn migrated(&self, by: RevisionId, count_max: usize) -> Result<Migrated>;
+
+    /// Forgets what was there before this revision migrated it, of at most `count_max` actors. How many there were:
+    /// with fewer than that, nothing is left.
+    async fn forget_replaced(&self, by: RevisionId, count_max: usize) -> Result<usize>;
+}
+
+/// Which actors stay on a revision of their own.
+#[async_trait]
+pub trait Pins: Send + Sync + 'static {
+    /// Pins an actor, in place of an earlier pin. Holds from its next [`open`](Actors::open) on. Durable when it
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] if the actor was destroyed.
+    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<()>;
+
+    /// Lets an actor go with the others again; `false` if it was not pinned. Durable when it returns.
+    async fn unpin(&self, actor: ActorRow) -> Result<bool>;
+
+    /// Pinned actors of a component, oldest first, at most `count_max` of them: those after `after`, which was
+    /// the last of the page before.
+    async fn pinned(
+        &self,
+        component: &ComponentName,
+        after: Option<ActorRow>,
+        count_max: usize,
+    ) -> Result<Vec<PinnedActor>>;
 }

@@ -86,6 +86,12 @@ pub struct Opened {
     pub state: Option<Bytes>,
     /// The revision that wrote it.
     pub revision: Option<RevisionId>,
+    /// The version of its shape.
+    pub state_version: u32,
+    /// What was there before a newer revision migrated it, if that is still kept.
+    pub replaced: Option<Replaced>,
+    /// On which revision the actor stays, if it does not go with the others.
+    pub pin: Option<Pin>,
     /// What its creation was given, while it has never committed.
     pub input: Option<Bytes>,
     /// The connections that were let in and not taken out, oldest first.
@@ -102,6 +108,38 @@ pub struct Opened {
     pub runs: Vec<ScheduledRun>,
     /// When it must next be awake.
     pub alarm: Option<Millis>,
+}
+
+/// A state as it was before a newer revision migrated it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// The revision that migrated it.
+    pub by: RevisionId,
+    /// What the migrating commit made of the head. With another head, more has been committed since.
+    pub head: Head,
+}
+
+/// Why an actor stays on one revision while others of its type go on to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// Where it stays.
+    pub revision: RevisionId,
+    /// The revision that it could not go to, and will not be tried on again. Absent: an operator has pinned it,
+    /// and it goes nowhere.
+    pub refused: Option<RevisionId>,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    pub at: Millis,
+}
+
+/// A pinned actor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedActor {
+    /// It.
+    pub actor: ActorRecord,
+    /// Where it stays, and why.
+    pub pin: Pin,
 }
 
 /// A connection of an actor, as far as it outlives the activation that let it in.
@@ -133,8 +171,12 @@ pub struct Commit {
     pub head: Head,
     /// The revision whose code wrote this.
     pub revision: RevisionId,
+    /// The version of the state's shape in that code.
+    pub state_version: u32,
     /// The new state, if it changed.
     pub state: Option<Bytes>,
+    /// Whether the state from before is kept beside the new one: this one was migrated.
+    pub keeps_replaced: bool,
     /// What changed about its connections.
     pub conns: Vec<ConnChange>,
     /// What changed about the rest.
@@ -232,6 +274,15 @@ pub struct NewRevision {
     pub description: String,
     /// Now.
     pub created_at: Millis,
+    /// Who deploys it, as they say themselves.
+    pub deployed_by: String,
+    /// What they say about it.
+    pub message: String,
+    /// How its component's actors are to go over to it, as JSON; the store only keeps it. Not used for the first
+    /// revision of a component.
+    pub plan: String,
+    /// Of how many revisions of the component the bytes are kept, this one among them; and of those that are in use.
+    pub kept_max: u32,
 }
 
 /// A revision, as the store knows it.
@@ -251,13 +302,71 @@ pub struct RevisionRecord {
     pub description: String,
     /// When it was added.
     pub created_at: Millis,
+    /// Who deployed it, as they say themselves.
+    pub deployed_by: String,
+    /// What they said about it.
+    pub message: String,
+    /// Why it was rolled back, if it was.
+    pub rolled_back: Option<String>,
+    /// Whether its bytes are still there.
+    pub is_kept: bool,
+}
+
+/// What the actors of a component run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentRecord {
+    /// The revision that is not in question.
+    pub current: RevisionRecord,
+    /// The way to another, if one has begun and not ended.
+    pub rollout: Option<RolloutRecord>,
+}
+
+/// A rollout under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutRecord {
+    /// Where it leads.
+    pub target: RevisionRecord,
+    /// How, as JSON.
+    pub plan: String,
+    /// Whether it is held up at present.
+    pub is_paused: bool,
+    /// When it began.
+    pub begun_at: Millis,
+}
+
+/// What the actors of a component are to run on from now on.
+#[derive(Debug, Clone)]
+pub struct Switch {
+    /// Which component.
+    pub component: ComponentName,
+    /// The revision that is not in question.
+    pub current: RevisionId,
+    /// The actor types that the component has, in either revision.
+    pub actor_types: Vec<ActorType>,
+    /// The rollout under way, if there is one: where it leads, how, and whether it is paused.
+    pub rollout: Option<(RevisionId, String, bool)>,
+    /// A revision that is rolled back by this, and why.
+    pub rolled_back: Option<(RevisionId, String)>,
+    /// Now.
+    pub at: Millis,
+}
+
+/// What became of the actors whose states a revision has migrated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// How many there are.
+    pub count: u64,
+    /// How many of them have committed since.
+    pub committed_count: u64,
+    /// Some of those that have.
+    pub committed: Vec<ActorRecord>,
 }
 
 /// What became of a new revision.
 #[derive(Debug, Clone)]
 pub struct PutRevision {
-    /// The current revision of the component.
+    /// The newest revision of the component.
     pub revision: RevisionRecord,
-    /// Whether it came into being just now; otherwise the same bytes were current already.
+    /// Whether it came into being just now; otherwise the component runs, or is about to run, on the same bytes already.
     pub is_new: bool,
 }

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use self::pairs::Pairs;
 use self::queue::{Bounds, Queue};
 use self::schedule::Schedule;
-use crate::activate::ActiveType;
+use crate::revisions::ActiveType;
 use crate::waiters::{Waiters, Waiting};
 
 /// How often the clock is looked at while something is due later: it may be set meanwhile.

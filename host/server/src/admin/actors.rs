@@ -63,6 +63,11 @@ impl Query {
         self.limit.as_deref().map(limit).transpose()
     }
 
+    /// After which actor the page begins, if it says.
+    pub(super) fn cursor(&self) -> Result<Option<ActorId>, ActorError> {
+        self.cursor.as_deref().map(cursor).transpose()
+    }
+
     /// Whether the bodies of messages are wanted.
     pub(super) fn wants_bodies(&self) -> Result<bool, ActorError> {
         match self.bodies.as_deref() {
@@ -105,7 +110,7 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Reply, ActorError> {
     let filter = ListFilter {
         namespace: Some(namespace),
         actor_type,
-        after: query.cursor.as_deref().map(cursor).transpose()?,
+        after: query.cursor()?,
         count_max: query.limit()?,
     };
     let found = app.router.list(filter).await?;
@@ -263,7 +268,7 @@ fn page<'a>(actors: impl Iterator<Item = &'a ActorInfo>, next: Option<ActorId>) 
 }
 
 /// The stock server's shape, with what a single host has no use for left null, and `awake` added.
-fn shown(actor: &ActorInfo) -> Json {
+pub(super) fn shown(actor: &ActorInfo) -> Json {
     json!({
         "actor_id": actor.id.to_string(),
         "name": actor.name.actor_type.as_str(),

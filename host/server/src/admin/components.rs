@@ -1,17 +1,15 @@
-//! `/components`: what is deployed, and deploying.
+//! `/components`: what is deployed.
 
-use greenroom_model::{ActorError, ActorTypeDescription, codes};
-use greenroom_placement::RevisionInfo;
-use hyper::body::Incoming;
+use greenroom_model::{ActorError, ActorTypeDescription};
+use greenroom_placement::{RevisionInfo, RevisionStatus};
 use serde_json::{Value as Json, json};
 
-use crate::app::{App, take};
-use crate::body::{self, Bound};
+use crate::app::App;
 use crate::reply::{self, Reply};
 
-/// `GET /components`: the current revision of each.
-pub(super) async fn list(app: &App) -> Result<Reply, ActorError> {
-    let components = app.registry.components().await?;
+/// `GET /components`: the newest revision of each that is not rolled back.
+pub(super) fn list(app: &App) -> Result<Reply, ActorError> {
+    let components = app.registry.components();
     let components: Vec<Json> = components.iter().map(shown).collect();
     Ok(reply::json(&json!({ "components": components })))
 }
@@ -23,35 +21,32 @@ pub(super) async fn history(app: &App, name: &str) -> Result<Reply, ActorError> 
     Ok(reply::json(&json!({ "revisions": revisions })))
 }
 
-/// `POST /components`: the body is the Wasm.
-pub(super) async fn deploy(app: &App, body: Incoming) -> Result<Reply, ActorError> {
-    let _place = take(&app.uploads, "uploads")?;
-    let bound = Bound {
-        bytes_max: app.limits.component_bytes_max,
-        within: app.limits.body_timeout,
-        too_long: codes::COMPONENT_TOO_LARGE,
+pub(super) fn shown(revision: &RevisionInfo) -> Json {
+    let RevisionInfo {
+        record,
+        description,
+        status,
+    } = revision;
+    let types: Vec<Json> = description.actor_types.iter().map(actor_type).collect();
+    let status = match status {
+        RevisionStatus::Current => "current",
+        RevisionStatus::RollingOut => "rolling out",
+        RevisionStatus::RolledBack => "rolled back",
+        RevisionStatus::Superseded => "superseded",
     };
-    let bytes = body::read(body, &bound).await?;
-    let deployment = app.router.deploy(bytes).await?;
-    let mut shown = shown(&deployment.revision);
-    shown["isNew"] = deployment.is_new.into();
-    Ok(reply::json(&shown))
-}
-
-fn shown(revision: &RevisionInfo) -> Json {
-    let types: Vec<Json> = revision
-        .description
-        .actor_types
-        .iter()
-        .map(actor_type)
-        .collect();
     json!({
-        "component": revision.component.as_str(),
-        "revision": revision.number,
-        "hash": revision.hash,
-        "sizeBytes": revision.size_bytes,
-        "createdAtMs": revision.created_at.0,
-        "sdk": revision.description.sdk,
+        "component": record.component.as_str(),
+        "revision": record.number.0,
+        "status": status,
+        "hash": record.hash.to_string(),
+        "sizeBytes": record.size_bytes,
+        "createdAtMs": record.created_at.0,
+        "deployedBy": record.deployed_by,
+        "message": record.message,
+        "rolledBack": record.rolled_back,
+        "isKept": record.is_kept,
+        "sdk": description.sdk,
+        "capabilities": description.capabilities,
         "actorTypes": types,
     })
 }
@@ -77,6 +72,8 @@ fn actor_type(described: &ActorTypeDescription) -> Json {
     let options = &described.options;
     json!({
         "name": described.name,
+        "stateVersion": described.state_version,
+        "migratesFrom": described.migrates_from,
         "actions": actions.collect::<Vec<Json>>(),
         "events": events.collect::<Vec<Json>>(),
         "queues": queues.collect::<Vec<Json>>(),

@@ -2,7 +2,9 @@
 
 mod actors;
 mod components;
+mod deploy;
 mod inspect;
+mod rollout;
 pub(crate) mod status;
 
 use greenroom_model::{ActorError, codes};
@@ -26,6 +28,9 @@ pub(crate) async fn answer(
         (&Method::GET, AdminPath::Actors) => actors::list(app, query).await,
         (&Method::PUT, AdminPath::Actors) => actors::get_or_create(app, query, body).await,
         (&Method::POST, AdminPath::Actors) => actors::create(app, query, body).await,
+        (&Method::GET, AdminPath::Actor(id)) => rollout::actor(app, query, id).await,
+        (&Method::PUT, AdminPath::Pin(id)) => rollout::pin(app, query, id).await,
+        (&Method::DELETE, AdminPath::Pin(id)) => rollout::unpin(app, query, id).await,
         (&Method::DELETE, AdminPath::Actor(id)) => actors::destroy(app, query, id).await,
         (&Method::POST, AdminPath::Sleep(id)) => actors::sleep(app, query, id).await,
         (&Method::GET, AdminPath::Queue(id)) => inspect::queue(app, query, id).await,
@@ -40,9 +45,14 @@ pub(crate) async fn answer(
         (&Method::DELETE, AdminPath::Scheduled(id, entry)) => {
             inspect::unschedule(app, query, id, entry).await
         }
-        (&Method::GET, AdminPath::Components) => components::list(app).await,
-        (&Method::POST, AdminPath::Components) => components::deploy(app, body).await,
+        (&Method::GET, AdminPath::Components) => components::list(app),
+        (&Method::POST, AdminPath::Components) => deploy::deploy(app, query, body).await,
         (&Method::GET, AdminPath::Component(name)) => components::history(app, name).await,
+        (&Method::GET, AdminPath::Rollout(name)) => rollout::status(app, name).await,
+        (&Method::POST, AdminPath::RolloutOrder(name, order)) => {
+            rollout::order(app, query, name, order).await
+        }
+        (&Method::GET, AdminPath::Pins(name)) => rollout::pins(app, query, name).await,
         (method, _) => {
             let text = format!("{method} is not for this path");
             Err(ActorError::new(codes::METHOD_NOT_ALLOWED, text))

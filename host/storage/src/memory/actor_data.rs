@@ -9,8 +9,8 @@ use greenroom_model::{
 };
 
 use crate::record::{
-    Commit, ConnChange, ConnRecord, DataChanges, Kept, MessageChange, Opened, RevisionId,
-    ScheduleChange,
+    Commit, ConnChange, ConnRecord, DataChanges, Kept, MessageChange, Opened, Pin, Replaced,
+    RevisionId, ScheduleChange,
 };
 use crate::{Error, Result};
 
@@ -20,6 +20,9 @@ pub(super) struct ActorData {
     head: Head,
     state: Option<Bytes>,
     revision: Option<RevisionId>,
+    state_version: u32,
+    pub(super) replaced: Option<Earlier>,
+    pub(super) pin: Option<Pin>,
     input: Option<Bytes>,
     conns: BTreeMap<ConnId, ConnRecord>,
     pairs: BTreeMap<Bytes, Bytes>,
@@ -30,6 +33,15 @@ pub(super) struct ActorData {
     alarm: Option<Millis>,
 }
 
+/// A state as it was before a newer revision migrated it.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    pub(super) mark: Replaced,
+    revision: RevisionId,
+    state_version: u32,
+    state: Bytes,
+}
+
 impl ActorData {
     pub(super) fn new(input: Option<Bytes>) -> Self {
         Self {
@@ -37,6 +49,9 @@ impl ActorData {
             head: Head::default(),
             state: None,
             revision: None,
+            state_version: 1,
+            replaced: None,
+            pin: None,
             input,
             conns: BTreeMap::new(),
             pairs: BTreeMap::new(),
@@ -50,11 +65,18 @@ impl ActorData {
 
     pub(super) fn open(&mut self) -> Opened {
         self.generation.0 += 1;
+        self.peek()
+    }
+
+    pub(super) fn peek(&self) -> Opened {
         Opened {
             generation: self.generation,
             head: self.head,
             state: self.state.clone(),
             revision: self.revision,
+            state_version: self.state_version,
+            replaced: self.replaced.as_ref().map(|earlier| earlier.mark),
+            pin: self.pin.clone(),
             input: self.input.clone(),
             conns: self.conns.values().cloned().collect(),
             kv_bytes: self.kv_bytes(),
@@ -72,9 +94,21 @@ impl ActorData {
         }
         self.head.0 += 1;
         self.input = None;
+        if let (true, Some(state), Some(revision)) =
+            (commit.keeps_replaced, self.state.clone(), self.revision)
+        {
+            let (by, head) = (commit.revision, self.head);
+            self.replaced = Some(Earlier {
+                mark: Replaced { by, head },
+                revision,
+                state_version: self.state_version,
+                state,
+            });
+        }
         if let Some(state) = commit.state {
             self.state = Some(state);
             self.revision = Some(commit.revision);
+            self.state_version = commit.state_version;
         }
         for change in commit.conns {
             match change {
@@ -87,6 +121,24 @@ impl ActorData {
         let after = self.kv_bytes();
         let kv_bytes = (after != before).then_some(after);
         Ok(Kept { kv_bytes })
+    }
+
+    pub(super) fn restore(&mut self) -> bool {
+        let head = self.head;
+        let earlier = self.replaced.take_if(|earlier| earlier.mark.head == head);
+        let Some(earlier) = earlier else {
+            return false;
+        };
+        self.head.0 += 1;
+        self.generation.0 += 1;
+        self.state = Some(earlier.state);
+        self.revision = Some(earlier.revision);
+        self.state_version = earlier.state_version;
+        true
+    }
+
+    pub(super) fn head(&self) -> Head {
+        self.head
     }
 
     pub(super) fn value(&self, key: &Bytes) -> Option<Bytes> {

@@ -2,22 +2,22 @@
 //! traits.
 
 mod actor_data;
+mod components;
+mod pins;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{
-    ActorId, ActorName, ActorType, ComponentHash, ComponentName, KvPage, KvQuery, Millis, Revision,
-};
+use greenroom_model::{ActorId, ActorName, KvPage, KvQuery, Millis};
 
 use self::actor_data::ActorData;
+use self::components::Components;
 use crate::record::{
-    ActorRecord, ActorRow, Alarm, Commit, Created, Kept, ListQuery, NewActor, NewRevision, Opened,
-    Page, PutRevision, RevisionId, RevisionRecord,
+    ActorRecord, ActorRow, Alarm, Commit, Created, Kept, ListQuery, NewActor, Opened, Page,
 };
-use crate::{Actors, Alarms, Components, Directory, Error, Result};
+use crate::{Actors, Alarms, Directory, Error, Result};
 
 /// Everything in one table behind one lock.
 #[derive(Debug, Default)]
@@ -31,9 +31,7 @@ struct Data {
     actors: BTreeMap<ActorId, ActorRecord>,
     by_name: HashMap<ActorName, ActorId>,
     kept: HashMap<ActorRow, ActorData>,
-    revisions: Vec<RevisionRecord>,
-    bytes: HashMap<ComponentHash, Bytes>,
-    owners: HashMap<ActorType, ComponentName>,
+    components: Components,
 }
 
 impl Memory {
@@ -133,6 +131,16 @@ impl Actors for Memory {
         Ok(data.kept.get_mut(&actor).ok_or(Error::Gone)?.open())
     }
 
+    async fn peek(&self, actor: ActorRow) -> Result<Opened> {
+        let data = self.data();
+        Ok(data.kept.get(&actor).ok_or(Error::Gone)?.peek())
+    }
+
+    async fn restore(&self, actor: ActorRow) -> Result<bool> {
+        let mut data = self.data();
+        Ok(data.kept.get_mut(&actor).is_some_and(ActorData::restore))
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Kept> {
         let mut data = self.data();
         let kept = data.kept.get_mut(&commit.actor);
@@ -194,77 +202,6 @@ impl Alarms for Memory {
         let data = self.data();
         let alarms = data.kept.values().filter_map(ActorData::alarm);
         Ok(alarms.filter(|at| *at > after).min())
-    }
-}
-
-#[async_trait]
-impl Components for Memory {
-    async fn put_revision(&self, new: NewRevision) -> Result<PutRevision> {
-        let mut data = self.data();
-        for actor_type in &new.actor_types {
-            match data.owners.get(actor_type) {
-                Some(owner) if *owner != new.component => {
-                    let (actor_type, owner) = (actor_type.clone(), owner.clone());
-                    return Err(Error::TypeTaken { actor_type, owner });
-                }
-                _ => {}
-            }
-        }
-        let current = data
-            .revisions
-            .iter()
-            .rev()
-            .find(|r| r.component == new.component);
-        if let Some(revision) = current.filter(|r| r.hash == new.hash) {
-            return Ok(PutRevision {
-                revision: revision.clone(),
-                is_new: false,
-            });
-        }
-        let number = current.map_or(1, |r| r.number.0 + 1);
-        let revision = RevisionRecord {
-            id: RevisionId(data.revisions.len() as i64 + 1),
-            component: new.component.clone(),
-            number: Revision(number),
-            hash: new.hash,
-            size_bytes: new.bytes.len() as u64,
-            description: new.description,
-            created_at: new.created_at,
-        };
-        data.revisions.push(revision.clone());
-        data.bytes.insert(new.hash, new.bytes);
-        data.owners.retain(|_, owner| *owner != new.component);
-        for actor_type in new.actor_types {
-            data.owners.insert(actor_type, new.component.clone());
-        }
-        Ok(PutRevision {
-            revision,
-            is_new: true,
-        })
-    }
-
-    async fn current_revisions(&self) -> Result<Vec<RevisionRecord>> {
-        let data = self.data();
-        let mut newest: BTreeMap<&ComponentName, &RevisionRecord> = BTreeMap::new();
-        for revision in &data.revisions {
-            newest.insert(&revision.component, revision);
-        }
-        Ok(newest.into_values().cloned().collect())
-    }
-
-    async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>> {
-        let data = self.data();
-        Ok(data
-            .revisions
-            .iter()
-            .rev()
-            .filter(|r| r.component == *component)
-            .cloned()
-            .collect())
-    }
-
-    async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {
-        Ok(self.data().bytes.get(&hash).cloned())
     }
 }
 

@@ -8,7 +8,6 @@ use greenroom_model::Millis;
 use rusqlite::{Connection, OptionalExtension, params};
 use tracing::error;
 
-use super::reader::Due;
 use super::row::{ACTOR_COLUMNS, actor, is_damage};
 use crate::record::{ActorRow, Alarm};
 
@@ -46,20 +45,23 @@ pub(super) fn remove(connection: &Connection, actor: ActorRow) -> rusqlite::Resu
 ///
 /// A row of `actors` that does not parse is skipped, and does not count: a batch that is short of `count_max`
 /// means that there are no more, so damaged rows must not make it short.
-pub(super) fn due(connection: &Connection, wanted: &Due) -> rusqlite::Result<Vec<Alarm>> {
+pub(super) fn due(
+    connection: &Connection,
+    now: Millis,
+    after: Option<(Millis, ActorRow)>,
+    count_max: usize,
+) -> rusqlite::Result<Vec<Alarm>> {
     // CROSS JOIN keeps SQLite from beginning with all actors there are.
     let sql = format!(
         "SELECT {ACTOR_COLUMNS}, at_ms FROM alarms CROSS JOIN actors USING (row)
          WHERE at_ms <= ?1 AND (at_ms, alarms.row) > (?2, ?3) ORDER BY at_ms, alarms.row"
     );
     // Rows of actors are positive.
-    let (after, row) = wanted
-        .after
-        .map_or((i64::MIN, 0), |(at, row)| (at.0, row.0));
+    let (after, row) = after.map_or((i64::MIN, 0), |(at, row)| (at.0, row.0));
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![wanted.now.0, after, row])?;
+    let mut rows = statement.query(params![now.0, after, row])?;
     let mut due = Vec::new();
-    while due.len() < wanted.count_max {
+    while due.len() < count_max {
         let Some(row) = rows.next()? else {
             break;
         };

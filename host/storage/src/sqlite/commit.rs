@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::fault::{Faults, Point};
-use super::{alarms, conns, kv, messages, schedule};
+use super::{alarms, conns, kv, messages, replaced, schedule};
 use crate::record::{ActorRow, Commit, DataChanges, Kept};
 use crate::{Error, Result};
 
@@ -17,6 +17,9 @@ pub(super) fn commit(
     faults: &Faults,
 ) -> rusqlite::Result<Result<Kept>> {
     faults.reach(Point::Before);
+    if new.keeps_replaced {
+        replaced::keep(connection, new)?;
+    }
     if !advance(connection, new)? {
         return Ok(Err(Error::Fenced));
     }
@@ -41,15 +44,25 @@ fn advance(connection: &Connection, new: &Commit) -> rusqlite::Result<bool> {
         head,
         revision,
         state,
+        state_version,
         ..
     } = new;
     let next = messages::next(&new.data.messages);
     let changed = match state {
         Some(state) => {
             let sql = "UPDATE actor_data SET head = head + 1, input = NULL,
-                       next_message = max(next_message, ?4), revision = ?5, state = ?6
-                       WHERE row = ?1 AND generation = ?2 AND head = ?3";
-            let values = params![actor.0, generation.0, head.0, next, revision.0, &state[..]];
+                       next_message = max(next_message, ?4), revision = ?5, state = ?6,
+                       state_version = ?7 WHERE row = ?1 AND generation = ?2 AND head = ?3";
+            let (revision, state) = (revision.0, &state[..]);
+            let values = params![
+                actor.0,
+                generation.0,
+                head.0,
+                next,
+                revision,
+                state,
+                state_version
+            ];
             connection.prepare_cached(sql)?.execute(values)?
         }
         None => {

@@ -11,7 +11,9 @@ mod conns;
 mod fault;
 mod kv;
 mod messages;
+mod pins;
 mod reader;
+mod replaced;
 mod revisions;
 mod row;
 mod schedule;
@@ -32,16 +34,17 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::record::{
-    ActorRecord, ActorRow, Alarm, Commit, Created, Kept, ListQuery, NewActor, NewRevision, Opened,
-    Page, PutRevision, RevisionRecord,
+    ActorRecord, ActorRow, Alarm, Commit, ComponentRecord, Created, Kept, ListQuery, Migrated,
+    NewActor, NewRevision, Opened, Page, Pin, PinnedActor, PutRevision, RevisionId, RevisionRecord,
+    Switch,
 };
-use crate::{Actors, Alarms, Components, Directory, Error, Result};
+use crate::{Actors, Alarms, Components, Directory, Error, Pins, Result};
 
 /// The engine, open. Dropping it waits for its threads; what was acknowledged is on disk before.
 #[derive(Debug)]
 pub struct Sqlite {
     writer: Option<mpsc::Sender<writer::Command>>,
-    reader: Option<mpsc::Sender<reader::Command>>,
+    reader: Option<mpsc::Sender<reader::Look>>,
     threads: Vec<JoinHandle<()>>,
     /// Told to stop by being dropped.
     checkpoints: Option<std::sync::mpsc::Sender<()>>,
@@ -78,8 +81,8 @@ impl Sqlite {
             writer::run(connection, commands, &faults);
         })?;
         let connection = connect(&path)?;
-        let (reader, commands) = mpsc::channel(queue_max);
-        let reads = spawn("store-reader", move || reader::run(&connection, commands))?;
+        let (reader, looks) = mpsc::channel(queue_max);
+        let reads = spawn("store-reader", move || reader::run(&connection, looks))?;
         let connection = connect(&path)?;
         let (checkpoints, stopped) = std::sync::mpsc::channel();
         let moves = spawn("store-checkpoint", move || {
@@ -98,8 +101,32 @@ impl Sqlite {
         send(self.writer.as_ref(), command).await
     }
 
-    async fn read<T>(&self, command: impl FnOnce(Reply<T>) -> reader::Command) -> Result<T> {
-        send(self.reader.as_ref(), command).await
+    /// Writes what is too rare to be a command of its own.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl Fn(&Connection) -> rusqlite::Result<Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let command = |reply| {
+            writer::Command::Other(Box::new(writer::Change {
+                change,
+                result: None,
+                reply,
+            }))
+        };
+        self.write(command).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let look = |reply: Reply<T>| -> reader::Look {
+            Box::new(move |connection| {
+                // Whoever asked may have gone away.
+                _ = reply.send(look(connection).map_err(Error::engine));
+            })
+        };
+        send(self.reader.as_ref(), look).await
     }
 }
 
@@ -157,12 +184,13 @@ fn connect(path: &Path) -> Result<Connection> {
 impl Directory for Sqlite {
     async fn resolve(&self, name: &ActorName) -> Result<Option<ActorRecord>> {
         let name = name.clone();
-        self.read(|reply| reader::Command::Resolve(name, reply))
+        self.read(move |connection| reader::resolve(connection, &name))
             .await
     }
 
     async fn find(&self, id: ActorId) -> Result<Option<ActorRecord>> {
-        self.read(|reply| reader::Command::Find(id, reply)).await
+        self.read(move |connection| reader::find(connection, id))
+            .await
     }
 
     async fn create(&self, actor: NewActor) -> Result<Created> {
@@ -171,7 +199,8 @@ impl Directory for Sqlite {
     }
 
     async fn list(&self, query: ListQuery) -> Result<Page> {
-        self.read(|reply| reader::Command::List(query, reply)).await
+        self.read(move |connection| reader::list(connection, &query))
+            .await
     }
 }
 
@@ -179,6 +208,16 @@ impl Directory for Sqlite {
 impl Actors for Sqlite {
     async fn open(&self, actor: ActorRow) -> Result<Opened> {
         self.write(|reply| writer::Command::Open(actor, reply))
+            .await
+    }
+
+    async fn peek(&self, actor: ActorRow) -> Result<Opened> {
+        let peeked = self.read(move |connection| writer::peek(connection, actor));
+        peeked.await?.ok_or(Error::Gone)
+    }
+
+    async fn restore(&self, actor: ActorRow) -> Result<bool> {
+        self.change(move |connection| replaced::restore(connection, actor).map(Ok))
             .await
     }
 
@@ -194,17 +233,17 @@ impl Actors for Sqlite {
     }
 
     async fn kv_get(&self, actor: ActorRow, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>> {
-        self.read(|reply| reader::Command::KvGet(actor, keys, reply))
+        self.read(move |connection| kv::get(connection, actor, &keys))
             .await
     }
 
     async fn kv_list(&self, actor: ActorRow, query: KvQuery, bytes_max: usize) -> Result<KvPage> {
-        self.read(|reply| reader::Command::KvList(actor, query, bytes_max, reply))
+        self.read(move |connection| kv::list(connection, actor, &query, bytes_max))
             .await
     }
 
     async fn destroy(&self, actor: ActorRow) -> Result<bool> {
-        self.write(|reply| writer::Command::Destroy(actor, reply))
+        self.change(move |connection| writer::destroy(connection, actor).map(Ok))
             .await
     }
 }
@@ -217,40 +256,82 @@ impl Alarms for Sqlite {
         after: Option<(Millis, ActorRow)>,
         count_max: usize,
     ) -> Result<Vec<Alarm>> {
-        let due = reader::Due {
-            now,
-            after,
-            count_max,
-        };
-        self.read(|reply| reader::Command::DueAlarms(due, reply))
+        self.read(move |connection| alarms::due(connection, now, after, count_max))
             .await
     }
 
     async fn next_alarm(&self, after: Millis) -> Result<Option<Millis>> {
-        self.read(|reply| reader::Command::NextAlarm(after, reply))
+        self.read(move |connection| alarms::next(connection, after))
             .await
     }
 }
 
 #[async_trait]
 impl Components for Sqlite {
-    async fn put_revision(&self, revision: NewRevision) -> Result<PutRevision> {
-        self.write(|reply| writer::Command::PutRevision(revision, reply))
+    async fn put_revision(&self, new: NewRevision) -> Result<PutRevision> {
+        self.change(move |connection| revisions::put(connection, &new))
             .await
     }
 
-    async fn current_revisions(&self) -> Result<Vec<RevisionRecord>> {
-        self.read(reader::Command::CurrentRevisions).await
+    async fn components(&self) -> Result<Vec<ComponentRecord>> {
+        self.read(revisions::components).await
+    }
+
+    async fn switch(&self, switch: Switch) -> Result<()> {
+        self.change(move |connection| revisions::switch(connection, &switch).map(Ok))
+            .await
+    }
+
+    async fn revision(&self, id: RevisionId) -> Result<Option<RevisionRecord>> {
+        self.read(move |connection| revisions::by_id(connection, id))
+            .await
     }
 
     async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>> {
         let component = component.clone();
-        self.read(|reply| reader::Command::Revisions(component, reply))
+        self.read(move |connection| revisions::of(connection, &component))
             .await
     }
 
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {
-        self.read(|reply| reader::Command::ComponentBytes(hash, reply))
+        self.read(move |connection| revisions::bytes(connection, hash))
+            .await
+    }
+
+    async fn migrated(&self, by: RevisionId, count_max: usize) -> Result<Migrated> {
+        self.read(move |connection| replaced::migrated(connection, by, count_max))
+            .await
+    }
+
+    async fn forget_replaced(&self, by: RevisionId, count_max: usize) -> Result<usize> {
+        self.change(move |connection| replaced::forget(connection, by, count_max).map(Ok))
+            .await
+    }
+}
+
+#[async_trait]
+impl Pins for Sqlite {
+    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<()> {
+        let put = move |connection: &Connection| {
+            let is_there = pins::put(connection, actor, &pin)?;
+            Ok(is_there.then_some(()).ok_or(Error::Gone))
+        };
+        self.change(put).await
+    }
+
+    async fn unpin(&self, actor: ActorRow) -> Result<bool> {
+        self.change(move |connection| pins::remove(connection, actor).map(Ok))
+            .await
+    }
+
+    async fn pinned(
+        &self,
+        component: &ComponentName,
+        after: Option<ActorRow>,
+        count_max: usize,
+    ) -> Result<Vec<PinnedActor>> {
+        let component = component.clone();
+        self.read(move |connection| pins::list(connection, &component, after, count_max))
             .await
     }
 }

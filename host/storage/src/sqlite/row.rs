@@ -10,8 +10,9 @@ use rusqlite::{Error, Row};
 use crate::record::{ActorRecord, ActorRow, RevisionId, RevisionRecord};
 
 pub(super) const ACTOR_COLUMNS: &str = "row, id, namespace, type, key, created_ms";
-pub(super) const REVISION_COLUMNS: &str =
-    "id, component, number, hash, size_bytes, description, created_ms";
+pub(super) const REVISION_COLUMNS: &str = "id, component, number, hash, size_bytes, description, \
+     created_ms, deployed_by, message, rolled_back, \
+     EXISTS (SELECT 1 FROM component_bytes b WHERE b.hash = revisions.hash)";
 
 /// Reads [`ACTOR_COLUMNS`].
 pub(super) fn actor(row: &Row<'_>) -> Result<ActorRecord, Error> {
@@ -38,6 +39,10 @@ pub(super) fn revision(row: &Row<'_>) -> Result<RevisionRecord, Error> {
         size_bytes: row.get(4)?,
         description: row.get(5)?,
         created_at: Millis(row.get(6)?),
+        deployed_by: row.get(7)?,
+        message: row.get(8)?,
+        rolled_back: row.get(9)?,
+        is_kept: row.get(10)?,
     })
 }
 

@@ -115,6 +115,45 @@ CREATE TABLE alarms (
 
 CREATE INDEX alarms_by_time ON alarms (at_ms, row);
 ",
+    "
+ALTER TABLE revisions ADD COLUMN deployed_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE revisions ADD COLUMN message     TEXT NOT NULL DEFAULT '';
+ALTER TABLE revisions ADD COLUMN rolled_back TEXT;
+
+ALTER TABLE actor_data ADD COLUMN state_version INTEGER NOT NULL DEFAULT 1;
+
+CREATE TABLE components (
+    component TEXT    PRIMARY KEY,
+    current   INTEGER NOT NULL,
+    target    INTEGER,
+    plan      TEXT,
+    is_paused INTEGER NOT NULL DEFAULT 0,
+    begun_ms  INTEGER
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO components (component, current)
+    SELECT component, id FROM revisions r
+    WHERE number = (SELECT max(number) FROM revisions WHERE component = r.component);
+
+CREATE TABLE pins (
+    row      INTEGER PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    refused  INTEGER,
+    reason   TEXT    NOT NULL,
+    at_ms    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE replaced (
+    row           INTEGER PRIMARY KEY,
+    by_revision   INTEGER NOT NULL,
+    head          INTEGER NOT NULL,
+    revision      INTEGER NOT NULL,
+    state_version INTEGER NOT NULL,
+    state         BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX replaced_by ON replaced (by_revision);
+",
 ];
 
 /// Brings the database to the newest format.
@@ -155,7 +194,7 @@ mod tests {
     use greenroom_model::{Generation, Head, MessageId};
 
     use super::*;
-    use crate::{ActorRow, Actors, Opened, RevisionId, Sqlite};
+    use crate::{ActorRow, Actors, Components, Opened, RevisionId, Sqlite};
 
     #[tokio::test]
     async fn data_of_format_2_is_opened_and_lacks_nothing() {
@@ -164,7 +203,9 @@ mod tests {
         let mut connection = Connection::open(&path).unwrap();
         take_steps(&mut connection, &MIGRATIONS[..2]).unwrap();
         let sql = "INSERT INTO actors VALUES (7, zeroblob(16), 'default', 'thing', 'x', 1);
-                   INSERT INTO actor_data VALUES (7, 3, 5, 2, x'f6', NULL);";
+                   INSERT INTO actor_data VALUES (7, 3, 5, 2, x'f6', NULL);
+                   INSERT INTO revisions VALUES (1, 'c', 1, zeroblob(32), 4, '{}', 1);
+                   INSERT INTO revisions VALUES (2, 'c', 2, zeroblob(32), 4, '{}', 1);";
         connection.execute_batch(sql).unwrap();
         drop(connection);
 
@@ -175,6 +216,9 @@ mod tests {
             head: Head(5),
             state: Some(Bytes::from_static(b"\xf6")),
             revision: Some(RevisionId(2)),
+            state_version: 1,
+            replaced: None,
+            pin: None,
             input: None,
             conns: Vec::new(),
             kv_bytes: 0,
@@ -185,9 +229,13 @@ mod tests {
             alarm: None,
         };
         assert_eq!(found, wanted);
+        let components = opened.components().await.unwrap();
+        assert_eq!(components.len(), 1);
+        assert_eq!(components[0].current.id, RevisionId(2));
+        assert_eq!(components[0].rollout, None);
         drop(opened);
         let connection = Connection::open(&path).unwrap();
         let format = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-        assert_eq!(format, Ok(3));
+        assert_eq!(format, Ok(4));
     }
 }

@@ -40,7 +40,7 @@ fn data_of_a_newer_release_is_left_alone() {
         refused,
         Err(Error::Format {
             found: 99,
-            known: 3
+            known: 4
         })
     ));
 }

@@ -12,26 +12,54 @@ use tracing::error;
 
 use super::commit::commit;
 use super::fault::{Faults, Point};
-use super::revisions::put_revision;
 use super::row::is_damage;
-use super::{Reply, alarms, conns, kv, messages, reader, schedule};
-use crate::record::{
-    ActorRecord, ActorRow, Commit, Created, Kept, NewActor, NewRevision, Opened, PutRevision,
-    RevisionId,
-};
+use super::{Reply, alarms, conns, kv, messages, pins, reader, replaced, schedule};
+use crate::record::{ActorRecord, ActorRow, Commit, Created, Kept, NewActor, Opened, RevisionId};
 use crate::{Error, Result};
 
 /// Commands in one transaction. With more, the first would wait for the last for too long.
 const BATCH_MAX: usize = 1_024;
 
-/// What can be written.
-#[derive(Debug)]
+/// What can be written: what every actor does, by name, and everything else.
 pub(super) enum Command {
     Create(NewActor, Reply<Created>),
     Open(ActorRow, Reply<Opened>),
     Commit(Commit, Reply<Kept>),
-    Destroy(ActorRow, Reply<bool>),
-    PutRevision(NewRevision, Reply<PutRevision>),
+    Other(Box<dyn Other>),
+}
+
+/// A write that is too rare to need a name here.
+pub(super) trait Other: Send {
+    /// Does it, inside the transaction. An error takes the whole transaction back.
+    fn carry_out(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+
+    /// Tells whoever waits: what it came to or, if the transaction failed, that.
+    fn answer(self: Box<Self>, failed: Option<Error>);
+}
+
+/// `change`, what it came to, and who wants to know.
+pub(super) struct Change<T, F> {
+    pub(super) change: F,
+    pub(super) result: Option<Result<T>>,
+    pub(super) reply: Reply<T>,
+}
+
+impl<T, F> Other for Change<T, F>
+where
+    T: Send,
+    F: Fn(&Connection) -> rusqlite::Result<Result<T>> + Send,
+{
+    fn carry_out(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.result = Some(own((self.change)(connection))?.and_then(|result| result));
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, failed: Option<Error>) {
+        if let Some(answer) = failed.map(Err).or(self.result) {
+            // Whoever asked may have gone away.
+            _ = self.reply.send(answer);
+        }
+    }
 }
 
 impl Command {
@@ -49,8 +77,7 @@ impl Command {
             Self::Create(_, reply) => _ = reply.send(Err(error())),
             Self::Open(_, reply) => _ = reply.send(Err(error())),
             Self::Commit(_, reply) => _ = reply.send(Err(error())),
-            Self::Destroy(_, reply) => _ = reply.send(Err(error())),
-            Self::PutRevision(_, reply) => _ = reply.send(Err(error())),
+            Self::Other(other) => other.answer(Some(error())),
         }
     }
 }
@@ -60,8 +87,7 @@ enum Done {
     Create(Reply<Created>, Result<Created>),
     Open(Reply<Opened>, Result<Opened>),
     Commit(Reply<Kept>, Result<Kept>),
-    Destroy(Reply<bool>, bool),
-    PutRevision(Reply<PutRevision>, Result<PutRevision>),
+    Other(Box<dyn Other>),
 }
 
 impl Done {
@@ -74,8 +100,7 @@ impl Done {
             Self::Create(reply, created) => _ = reply.send(created),
             Self::Open(reply, opened) => _ = reply.send(opened),
             Self::Commit(reply, committed) => _ = reply.send(committed),
-            Self::Destroy(reply, destroyed) => _ = reply.send(Ok(destroyed)),
-            Self::PutRevision(reply, put) => _ = reply.send(put),
+            Self::Other(other) => other.answer(None),
         }
     }
 
@@ -84,8 +109,7 @@ impl Done {
             Self::Create(reply, _) => _ = reply.send(Err(error())),
             Self::Open(reply, _) => _ = reply.send(Err(error())),
             Self::Commit(reply, _) => _ = reply.send(Err(error())),
-            Self::Destroy(reply, _) => _ = reply.send(Err(error())),
-            Self::PutRevision(reply, _) => _ = reply.send(Err(error())),
+            Self::Other(other) => other.answer(Some(error())),
         }
     }
 }
@@ -131,9 +155,9 @@ fn write(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // First come, first served; popping from the end is what leaves the rest in place on failure.
     batch.reverse();
-    while let Some(command) = batch.pop() {
-        match carry_out(&transaction, &command, faults) {
-            Ok(result) => done.push(result.with_reply(command)),
+    while let Some(mut command) = batch.pop() {
+        match carry_out(&transaction, &mut command, faults) {
+            Ok(outcome) => done.push(outcome.of(command)),
             Err(error) => {
                 batch.push(command);
                 return Err(error);
@@ -152,18 +176,17 @@ enum Outcome {
     Created(Result<Created>),
     Opened(Result<Opened>),
     Committed(Result<Kept>),
-    Destroyed(bool),
-    Put(Result<PutRevision>),
+    /// The command has it.
+    Other,
 }
 
 impl Outcome {
-    fn with_reply(self, command: Command) -> Done {
+    fn of(self, command: Command) -> Done {
         match (self, command) {
             (Self::Created(created), Command::Create(_, reply)) => Done::Create(reply, created),
             (Self::Opened(opened), Command::Open(_, reply)) => Done::Open(reply, opened),
             (Self::Committed(kept), Command::Commit(_, reply)) => Done::Commit(reply, kept),
-            (Self::Destroyed(gone), Command::Destroy(_, reply)) => Done::Destroy(reply, gone),
-            (Self::Put(put), Command::PutRevision(_, reply)) => Done::PutRevision(reply, put),
+            (Self::Other, Command::Other(other)) => Done::Other(other),
             _ => unreachable!("`carry_out` gives each command its own outcome"),
         }
     }
@@ -171,7 +194,7 @@ impl Outcome {
 
 fn carry_out(
     connection: &Connection,
-    command: &Command,
+    command: &mut Command,
     faults: &Faults,
 ) -> rusqlite::Result<Outcome> {
     Ok(match command {
@@ -181,9 +204,9 @@ fn carry_out(
             Outcome::Opened(opened.and_then(|opened| opened.ok_or(Error::Gone)))
         }
         Command::Commit(new, _) => Outcome::Committed(commit(connection, new, faults)?),
-        Command::Destroy(actor, _) => Outcome::Destroyed(destroy(connection, *actor)?),
-        Command::PutRevision(new, _) => {
-            Outcome::Put(own(put_revision(connection, new))?.and_then(|put| put))
+        Command::Other(other) => {
+            other.carry_out(connection)?;
+            Outcome::Other
         }
     })
 }
@@ -235,8 +258,22 @@ fn create(connection: &Connection, new: &NewActor) -> rusqlite::Result<Created> 
 
 /// `None` if there is no such actor.
 fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Option<Opened>> {
-    let sql = "UPDATE actor_data SET generation = generation + 1 WHERE row = ?1
-               RETURNING generation, head, state, revision, input, kv_bytes, next_message";
+    let sql = format!(
+        "UPDATE actor_data SET generation = generation + 1 WHERE row = ?1 RETURNING {OPENED}"
+    );
+    opened(connection, actor, &sql)
+}
+
+/// What an opening would give, with nothing changed.
+pub(super) fn peek(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Option<Opened>> {
+    let sql = format!("SELECT {OPENED} FROM actor_data WHERE row = ?1");
+    opened(connection, actor, &sql)
+}
+
+const OPENED: &str =
+    "generation, head, state, revision, input, kv_bytes, next_message, state_version";
+
+fn opened(connection: &Connection, actor: ActorRow, sql: &str) -> rusqlite::Result<Option<Opened>> {
     let bytes = |bytes: Option<Vec<u8>>| bytes.map(Bytes::from);
     let opened = connection.prepare_cached(sql)?.query_row([actor.0], |row| {
         Ok(Opened {
@@ -244,6 +281,9 @@ fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Option<Ope
             head: Head(row.get(1)?),
             state: bytes(row.get(2)?),
             revision: row.get::<_, Option<i64>>(3)?.map(RevisionId),
+            state_version: row.get(7)?,
+            replaced: None,
+            pin: None,
             input: bytes(row.get(4)?),
             conns: Vec::new(),
             kv_bytes: row.get(5)?,
@@ -258,6 +298,8 @@ fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Option<Ope
         return Ok(None);
     };
     Ok(Some(Opened {
+        replaced: replaced::read(connection, actor)?,
+        pin: pins::read(connection, actor)?,
         conns: conns::read(connection, actor)?,
         messages: messages::read(connection, actor)?,
         schedule: schedule::read(connection, actor)?,
@@ -267,12 +309,14 @@ fn open(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Option<Ope
     }))
 }
 
-fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
+pub(super) fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
     conns::remove_all(connection, actor)?;
     kv::remove_all(connection, actor)?;
     messages::remove_all(connection, actor)?;
     schedule::remove_all(connection, actor)?;
     alarms::remove(connection, actor)?;
+    replaced::remove(connection, actor)?;
+    pins::remove(connection, actor)?;
     connection
         .prepare_cached("DELETE FROM actor_data WHERE row = ?1")?
         .execute([actor.0])?;

@@ -39,6 +39,8 @@ impl description::Guest for Liar {
                 events: vec![],
                 queues: vec![],
                 handlers: Handlers::empty(),
+                state_version: 1,
+                migrates_from: vec![],
                 options: ActorTypeOptions {
                     sleep_after_ms: None,
                     no_sleep: false,
@@ -59,6 +61,10 @@ impl description::Guest for Liar {
 impl lifecycle::Guest for Liar {
     async fn create(_: Identity, _: Option<Vec<u8>>) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn migrate(_: Identity, _: u32, state: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        Ok(state)
     }
 
     async fn wake(

@@ -1,0 +1,442 @@
+//! Taking an upload: what it is, what would change, whether actors would start on it. Only then is anything changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use greenroom_model::{
+    ActorError, Capability, ComponentDescription, ComponentHash, ComponentName, Difference, codes,
+    differences,
+};
+use greenroom_runtime::{Compiled, Engine, Refused};
+use greenroom_storage::{
+    Error as StorageError, NewRevision, PutRevision, RevisionId, RevisionRecord,
+};
+use serde::Serialize;
+use tracing::info;
+
+use crate::deployed::{Deployed, RevisionInfo, RevisionStatus};
+use crate::directory::storage_error;
+use crate::registry::{Registry, internal};
+use crate::rehearsal::{self, Rehearsal, RehearsalReport};
+use crate::rollout::{Component, Plan, Rollout};
+
+/// How an upload is to be deployed.
+#[derive(Debug, Clone, Default)]
+pub struct DeployOptions {
+    /// Who deploys, as they say themselves.
+    pub deployed_by: String,
+    /// What they say about it.
+    pub message: String,
+    /// What the new code may do that the old could not.
+    pub granted: BTreeSet<Capability>,
+    /// Whether it is rehearsed.
+    pub rehearsal: Rehearsal,
+    /// Go on even if the rehearsal fails: those actors stay where they are.
+    pub is_forced: bool,
+    /// Change nothing: only say what would happen.
+    pub is_dry_run: bool,
+    /// Which actors go over.
+    pub plan: Plan,
+}
+
+/// What was found out about an upload before anything was changed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Its component.
+    pub component: String,
+    /// The revision that it was compared with; none for the first.
+    pub compared_with: Option<u32>,
+    /// The hash of its bytes, in hexadecimal.
+    pub hash: String,
+    /// How large it is, and how much of what there may be it needs.
+    pub limits: LimitsReport,
+    /// What is different.
+    pub differences: Vec<Difference>,
+    /// What it can do.
+    pub capabilities: BTreeSet<Capability>,
+    /// What it can do that the other could not.
+    pub widened: BTreeSet<Capability>,
+    /// Whether it has a state of another version, for any actor type that both have.
+    pub is_migrating: bool,
+    /// What the rehearsal came to, if there was one.
+    pub rehearsal: Option<RehearsalReport>,
+}
+
+/// What an upload needs, and what there may be.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitsReport {
+    /// How many bytes it has.
+    pub size_bytes: u64,
+    /// How many it may have.
+    pub size_bytes_max: u64,
+    /// How much memory each actor has to begin with.
+    pub memory_bytes: u64,
+    /// How much it may have.
+    pub memory_bytes_max: u64,
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// The newest revision of its component; none after a dry run.
+    pub revision: Option<RevisionInfo>,
+    /// Whether it is a new one; otherwise the component was on the same bytes, or on the way to them, already.
+    pub is_new: bool,
+    /// What was found out about it.
+    pub report: Report,
+}
+
+/// Why an upload was not deployed. Nothing has changed.
+#[derive(Debug)]
+pub struct NotDeployed {
+    /// What the caller may know.
+    pub error: ActorError,
+    /// What was found out before, if that is of any use.
+    pub report: Option<Box<Report>>,
+}
+
+impl From<ActorError> for NotDeployed {
+    fn from(error: ActorError) -> Self {
+        Self {
+            error,
+            report: None,
+        }
+    }
+}
+
+/// An upload that is a component of ours.
+struct Upload {
+    bytes: Bytes,
+    hash: ComponentHash,
+    name: ComponentName,
+    compiled: Compiled,
+    description: ComponentDescription,
+}
+
+impl Registry {
+    /// Takes an upload: checks, compiles and describes it, compares it with what there is, tries it on copies of actors,
+    /// and, if all that is well, keeps it as a new revision of its component and lets a rollout to it begin.
+    ///
+    /// # Errors
+    ///
+    /// `component.*` says what is wrong with it; nothing has changed then.
+    pub(crate) async fn deploy(
+        &self,
+        bytes: Bytes,
+        options: DeployOptions,
+    ) -> Result<Deployment, NotDeployed> {
+        let _turn = self.deploying.lock().await;
+        let hash = Engine::hash(&bytes);
+        let taken = self.take(hash, bytes, options).await;
+        let is_taken = matches!(&taken, Ok(deployment) if deployment.revision.is_some());
+        if !is_taken && !self.is_in_use(hash) {
+            self.foundation.engine.forget(hash).await;
+        }
+        taken
+    }
+
+    async fn take(
+        &self,
+        hash: ComponentHash,
+        bytes: Bytes,
+        options: DeployOptions,
+    ) -> Result<Deployment, NotDeployed> {
+        let upload = self.read(hash, bytes).await?;
+        let component = self.component(&upload.name);
+        let newest = component.as_ref().map(|component| component.newest());
+        let mut report = self.compare(&upload, newest.map(|newest| &**newest));
+        if let Some(newest) = newest.filter(|newest| newest.record.hash == hash) {
+            return Ok(Deployment {
+                revision: Some(revision_info(newest, RevisionStatus::Current)),
+                is_new: false,
+                report,
+            });
+        }
+        let refused = |error, report: &Report| NotDeployed {
+            error,
+            report: Some(Box::new(report.clone())),
+        };
+        if let Some(error) = component.as_deref().and_then(under_way) {
+            return Err(refused(error, &report));
+        }
+        if let Some(error) = not_granted(&report, &options) {
+            return Err(refused(error, &report));
+        }
+        self.rehearse(&upload, &options, &mut report).await?;
+        if let Some(error) = unfit(&report, &options) {
+            return Err(refused(error, &report));
+        }
+        if options.is_dry_run {
+            return Ok(Deployment {
+                revision: None,
+                is_new: false,
+                report,
+            });
+        }
+        let compared_with = newest.map(|newest| newest.id());
+        let (revision, is_new) = self.put(upload, compared_with, options).await?;
+        Ok(Deployment {
+            revision: Some(revision),
+            is_new,
+            report,
+        })
+    }
+
+    async fn read(&self, hash: ComponentHash, bytes: Bytes) -> Result<Upload, ActorError> {
+        let engine = &self.foundation.engine;
+        let compiled = engine.compile(bytes.clone()).await;
+        let compiled = compiled.map_err(|error| refused(&error))?;
+        let description = engine.describe(&compiled).await;
+        let description = description.map_err(|error| refused(&error))?;
+        Ok(Upload {
+            name: ComponentName::new(&description.name).map_err(internal)?,
+            bytes,
+            hash,
+            compiled,
+            description,
+        })
+    }
+
+    fn compare(&self, upload: &Upload, newest: Option<&Deployed>) -> Report {
+        let limits = &self.foundation.limits;
+        let description = &upload.description;
+        let old = newest.map(|newest| &newest.description);
+        let capabilities = description.capabilities.clone();
+        let widened = old.map_or_else(BTreeSet::new, |old| {
+            let known = &old.capabilities;
+            capabilities.difference(known).copied().collect()
+        });
+        let is_migrating = old.is_some_and(|old| {
+            let mut types = old.actor_types.iter();
+            types.any(|old| {
+                let mut new = description.actor_types.iter();
+                new.any(|new| new.name == old.name && new.state_version != old.state_version)
+            })
+        });
+        Report {
+            component: upload.name.to_string(),
+            compared_with: newest.map(|newest| newest.record.number.0),
+            hash: upload.hash.to_string(),
+            limits: LimitsReport {
+                size_bytes: upload.bytes.len() as u64,
+                size_bytes_max: limits.component_bytes_max as u64,
+                memory_bytes: upload.compiled.initial_memory_bytes(),
+                memory_bytes_max: limits.guest_memory_bytes_max as u64,
+            },
+            differences: old.map_or_else(Vec::new, |old| differences(old, description)),
+            capabilities,
+            widened,
+            is_migrating,
+            rehearsal: None,
+        }
+    }
+
+    async fn rehearse(
+        &self,
+        upload: &Upload,
+        options: &DeployOptions,
+        report: &mut Report,
+    ) -> Result<(), ActorError> {
+        let most = self.foundation.limits.rehearsal_actors_max;
+        let count_max = match options.rehearsal {
+            Rehearsal::No => return Ok(()),
+            Rehearsal::IfMigrated if !report.is_migrating => return Ok(()),
+            Rehearsal::IfMigrated => most,
+            Rehearsal::All => usize::MAX,
+            Rehearsal::Sample(count) => count,
+        };
+        // Without a number: it is none yet.
+        let record = self.record(upload, options);
+        let compiled = Some(upload.compiled.clone());
+        let target = Deployed::new(record, upload.description.clone(), compiled);
+        let rehearsed = rehearsal::run(&self.foundation, &target, count_max).await?;
+        report.rehearsal = Some(rehearsed);
+        Ok(())
+    }
+
+    fn record(&self, upload: &Upload, options: &DeployOptions) -> RevisionRecord {
+        RevisionRecord {
+            id: RevisionId(0),
+            component: upload.name.clone(),
+            number: greenroom_model::Revision(0),
+            hash: upload.hash,
+            size_bytes: upload.bytes.len() as u64,
+            description: String::new(),
+            created_at: self.foundation.clock.now(),
+            deployed_by: options.deployed_by.clone(),
+            message: options.message.clone(),
+            rolled_back: None,
+            is_kept: true,
+        }
+    }
+
+    async fn put(
+        &self,
+        upload: Upload,
+        compared_with: Option<RevisionId>,
+        options: DeployOptions,
+    ) -> Result<(RevisionInfo, bool), ActorError> {
+        let _turn = self.changing.lock().await;
+        let component = self.component(&upload.name);
+        // It may have been rolled back, or held up, while the upload was tried.
+        let newest = component.as_ref().map(|component| component.newest().id());
+        let is_held_up = component.as_deref().and_then(under_way).is_some();
+        if newest != compared_with || is_held_up {
+            let text = format!("{} was changed meanwhile; try again", upload.name);
+            return Err(ActorError::new(codes::COMPONENT_ROLLOUT_ACTIVE, text));
+        }
+        // A rollout that goes to everybody has as good as arrived.
+        let component = match component {
+            Some(component) => Some(self.arrive(&component).await?),
+            None => None,
+        };
+        let created_at = self.foundation.clock.now();
+        let new = NewRevision {
+            component: upload.name.clone(),
+            hash: upload.hash,
+            bytes: upload.bytes,
+            actor_types: actor_types(&upload.description),
+            description: serde_json::to_string(&upload.description).map_err(internal)?,
+            created_at,
+            deployed_by: options.deployed_by,
+            message: options.message,
+            plan: serde_json::to_string(&options.plan).map_err(internal)?,
+            kept_max: self.foundation.limits.revisions_kept_max,
+        };
+        let put = self.foundation.storage.put_revision(new).await;
+        let PutRevision { revision, is_new } = put.map_err(not_kept)?;
+        info!(component = %revision.component, revision = %revision.number, "deployed");
+        let compiled = Some(upload.compiled);
+        let deployed = Arc::new(Deployed::new(revision, upload.description, compiled));
+        let (component, status) = match component {
+            Some(component) => {
+                let target = deployed.clone();
+                let plan = options.plan;
+                let rollout = Rollout::new(target, plan, created_at, &self.foundation);
+                let rollout = Some(rollout);
+                let component = Component {
+                    rollout,
+                    ..component
+                };
+                (component, RevisionStatus::RollingOut)
+            }
+            None => {
+                let component = Component {
+                    name: upload.name,
+                    current: deployed.clone(),
+                    rollout: None,
+                    changed: Arc::default(),
+                };
+                (component, RevisionStatus::Current)
+            }
+        };
+        self.set(component);
+        Ok((revision_info(&deployed, status), is_new))
+    }
+
+    /// Makes the target of a rollout under way the current revision.
+    pub(crate) async fn arrive(&self, component: &Component) -> Result<Component, ActorError> {
+        let Some(rollout) = &component.rollout else {
+            return Ok(component.clone());
+        };
+        let arrived = Component {
+            current: rollout.target.clone(),
+            rollout: None,
+            ..component.clone()
+        };
+        let switch = arrived.to_switch(self.foundation.clock.now())?;
+        let switched = self.foundation.storage.switch(switch).await;
+        switched.map_err(storage_error)?;
+        self.set(arrived.clone());
+        Ok(arrived)
+    }
+
+    fn is_in_use(&self, hash: ComponentHash) -> bool {
+        self.all().iter().any(|component| {
+            let target = component.rollout.as_ref().map(|rollout| &rollout.target);
+            let mut both = target.into_iter().chain([&component.current]);
+            both.any(|deployed| deployed.record.hash == hash)
+        })
+    }
+}
+
+fn revision_info(deployed: &Deployed, status: RevisionStatus) -> RevisionInfo {
+    RevisionInfo {
+        record: deployed.record.clone(),
+        description: deployed.description.clone(),
+        status,
+    }
+}
+
+/// Why nothing else can be deployed at present.
+fn under_way(component: &Component) -> Option<ActorError> {
+    let rollout = component.rollout.as_ref()?;
+    if rollout.plan.is_everyone() && !rollout.is_paused && rollout.health.verdict().is_none() {
+        return None;
+    }
+    let (name, number) = (&component.name, rollout.target.record.number);
+    let text = format!(
+        "the rollout of {name} to revision {number} is under way; promote it or roll it back first"
+    );
+    Some(ActorError::new(codes::COMPONENT_ROLLOUT_ACTIVE, text))
+}
+
+fn not_granted(report: &Report, options: &DeployOptions) -> Option<ActorError> {
+    let missing: Vec<&str> = report
+        .widened
+        .difference(&options.granted)
+        .map(|capability| capability.as_str())
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "it can do what revision {} could not, which has to be granted: {}",
+        report.compared_with.unwrap_or_default(),
+        missing.join(", ")
+    );
+    Some(ActorError::new(codes::COMPONENT_NOT_GRANTED, text))
+}
+
+fn unfit(report: &Report, options: &DeployOptions) -> Option<ActorError> {
+    let rehearsal = report.rehearsal.as_ref()?;
+    if rehearsal.failed == 0 || options.is_forced {
+        return None;
+    }
+    let text = format!(
+        "{} of {} actors would not start on it; nothing was changed",
+        rehearsal.failed, rehearsal.tried
+    );
+    Some(ActorError::new(codes::COMPONENT_REHEARSAL_FAILED, text))
+}
+
+/// The names have been checked when the component was described.
+fn actor_types(description: &ComponentDescription) -> Vec<greenroom_model::ActorType> {
+    let types = description.actor_types.iter();
+    types
+        .filter_map(|t| greenroom_model::ActorType::new(&t.name).ok())
+        .collect()
+}
+
+fn refused(refused: &Refused) -> ActorError {
+    let code = match refused {
+        Refused::Invalid(_) => codes::COMPONENT_INVALID,
+        Refused::WrongWorld(_) => codes::COMPONENT_WRONG_WORLD,
+        Refused::NotGranted(_) => codes::COMPONENT_NOT_GRANTED,
+        Refused::TooLarge(_) => codes::COMPONENT_TOO_LARGE,
+        Refused::BadDescription(_) => codes::COMPONENT_BAD_DESCRIPTION,
+    };
+    ActorError::new(code, refused.to_string())
+}
+
+fn not_kept(error: StorageError) -> ActorError {
+    match error {
+        StorageError::TypeTaken { .. } => {
+            ActorError::new(codes::COMPONENT_TYPE_TAKEN, error.to_string())
+        }
+        error => storage_error(error),
+    }
+}

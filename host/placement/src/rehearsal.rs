@@ -1,0 +1,205 @@
+//! Whether actors would start on a revision, tried on copies of what they have before anything is changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use greenroom_actor::{ActiveType, Rehearsed, Stage, rehearse};
+use greenroom_model::{ActorError, ActorId, ActorType};
+use greenroom_storage::{ActorRecord, ListQuery};
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::Foundation;
+use crate::deployed::Deployed;
+use crate::directory::storage_error;
+
+/// Actors that are tried at once: the machine has others to serve.
+const AT_ONCE: usize = 4;
+/// Actors read from the store at once.
+const PAGE: usize = 1_000;
+/// Failures that are named.
+pub(crate) const NAMED_MAX: usize = 1_000;
+
+/// Whether there is a rehearsal, and of how many actors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rehearsal {
+    /// If the new revision has a state of another version.
+    #[default]
+    IfMigrated,
+    /// None.
+    No,
+    /// Of all actors.
+    All,
+    /// Of so many, evenly out of all.
+    Sample(usize),
+}
+
+/// What a rehearsal came to.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RehearsalReport {
+    /// How many actors there are.
+    pub actors: u64,
+    /// How many of them were tried.
+    pub tried: u64,
+    /// How many would start.
+    pub fine: u64,
+    /// How many would not.
+    pub failed: u64,
+    /// Those, with the reasons; the first 1,000.
+    pub failures: Vec<Unfit>,
+    /// How many cannot start without calling other actors, which a rehearsal does not.
+    pub unclear: u64,
+    /// Those, with what happened instead; the first 1,000.
+    pub unclear_actors: Vec<Unfit>,
+    /// Whether it was broken off because it took too long.
+    pub is_incomplete: bool,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// An actor that would not start, and why.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unfit {
+    /// Its id.
+    pub actor_id: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its type.
+    pub actor_type: String,
+    /// Its key, with `/` between the parts.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Tries the actors of all types of `target`, at most `count_max` of each type.
+///
+/// # Errors
+///
+/// If the store cannot be read, or the revision cannot be loaded.
+pub(crate) async fn run(
+    foundation: &Foundation,
+    target: &Deployed,
+    count_max: usize,
+) -> Result<RehearsalReport, ActorError> {
+    let began = Instant::now();
+    let end = began + foundation.limits.rehearsal_max;
+    let stage = Stage {
+        storage: foundation.storage.clone(),
+        engine: foundation.engine.clone(),
+        clock: foundation.clock.clone(),
+        limits: foundation.limits.clone(),
+    };
+    let mut report = RehearsalReport::default();
+    for actor_type in target.actor_types() {
+        let Some(active) = target.active(&actor_type, foundation).await? else {
+            continue;
+        };
+        let (sample, count) = sample(foundation, &actor_type, count_max).await?;
+        report.actors += count;
+        report.try_all(&stage, &active, sample, end).await;
+    }
+    report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let RehearsalReport { tried, failed, .. } = report;
+    info!(component = %target.record.component, tried, failed, "rehearsed");
+    Ok(report)
+}
+
+impl RehearsalReport {
+    async fn try_all(
+        &mut self,
+        stage: &Stage,
+        active: &Arc<ActiveType>,
+        actors: Vec<ActorRecord>,
+        end: Instant,
+    ) {
+        let tries = stream::iter(actors).map(async |actor| {
+            if Instant::now() > end {
+                return (actor, None);
+            }
+            let rehearsed = rehearse(&actor, active, stage).await;
+            (actor, Some(rehearsed))
+        });
+        let mut tries = std::pin::pin!(tries.buffered(AT_ONCE));
+        while let Some((actor, rehearsed)) = tries.next().await {
+            match rehearsed {
+                Some(rehearsed) => self.add(&actor, rehearsed),
+                None => self.is_incomplete = true,
+            }
+        }
+    }
+
+    fn add(&mut self, actor: &ActorRecord, rehearsed: Rehearsed) {
+        self.tried += 1;
+        match rehearsed {
+            Rehearsed::Fine | Rehearsed::Nothing => self.fine += 1,
+            Rehearsed::Failed(reason) => {
+                self.failed += 1;
+                name(&mut self.failures, actor, reason);
+            }
+            Rehearsed::Unclear(reason) => {
+                self.unclear += 1;
+                name(&mut self.unclear_actors, actor, reason);
+            }
+        }
+    }
+}
+
+fn name(list: &mut Vec<Unfit>, actor: &ActorRecord, reason: String) {
+    if list.len() >= NAMED_MAX {
+        return;
+    }
+    // The first line; what follows is a backtrace.
+    let line = reason.lines().next().unwrap_or_default();
+    list.push(Unfit {
+        actor_id: actor.id.to_string(),
+        namespace: actor.name.namespace.to_string(),
+        actor_type: actor.name.actor_type.to_string(),
+        key: actor.name.key.parts().join("/"),
+        reason: line.chars().take(500).collect(),
+    });
+}
+
+/// At most so many actors of a type, evenly out of all, oldest first; and how many there are.
+async fn sample(
+    foundation: &Foundation,
+    actor_type: &ActorType,
+    count_max: usize,
+) -> Result<(Vec<ActorRecord>, u64), ActorError> {
+    // The low bits of ids are random: those with the smallest are a fair sample.
+    let mut chosen: BTreeMap<(u64, ActorId), ActorRecord> = BTreeMap::new();
+    let mut query = ListQuery {
+        namespace: None,
+        actor_type: Some(actor_type.clone()),
+        after: None,
+        count_max: PAGE,
+    };
+    let mut count = 0;
+    loop {
+        let page = foundation.storage.list(query.clone()).await;
+        let page = page.map_err(storage_error)?;
+        query.after = page.actors.last().map(|actor| actor.id);
+        for actor in page.actors {
+            count += 1;
+            chosen.insert((luck(actor.id), actor.id), actor);
+            if chosen.len() > count_max {
+                chosen.pop_last();
+            }
+        }
+        if !page.has_more {
+            break;
+        }
+    }
+    let mut actors: Vec<ActorRecord> = chosen.into_values().collect();
+    actors.sort_by_key(|actor| actor.id);
+    Ok((actors, count))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+const fn luck(id: ActorId) -> u64 {
+    id.as_u128() as u64
+}

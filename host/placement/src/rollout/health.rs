@@ -1,0 +1,248 @@
+//! How actors get on with a new revision, and when that is too badly.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use greenroom_actor::Report;
+use greenroom_model::Limits;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// The window slides in so many steps.
+const STEPS: u32 = 30;
+/// Reasons that are remembered, for whoever asks why.
+const REASONS_MAX: usize = 16;
+/// How much of a reason is.
+const REASON_CHARS_MAX: usize = 500;
+
+/// When a rollout goes back by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) window: Duration,
+    /// Failures out of a hundred starts.
+    pub(crate) percent: u32,
+    /// Failures that it takes at least.
+    pub(crate) failures_min: u32,
+}
+
+impl Bounds {
+    pub(crate) const fn of(limits: &Limits) -> Self {
+        Self {
+            window: limits.rollout_window,
+            percent: limits.rollout_failures_percent,
+            failures_min: limits.rollout_failures_min,
+        }
+    }
+}
+
+/// What became of actors on a revision while it is watched.
+#[derive(Debug)]
+pub(crate) struct Health {
+    bounds: Bounds,
+    inner: Mutex<Inner>,
+    /// Told when it is too bad.
+    tripped: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    steps: VecDeque<Step>,
+    total: Counts,
+    reasons: Vec<String>,
+    /// Why it was too bad, when it first was.
+    verdict: Option<String>,
+}
+
+#[derive(Debug)]
+struct Step {
+    began: Instant,
+    counts: Counts,
+}
+
+/// How many actors have started, could not start, and broke down after they had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Starts that went well.
+    pub started: u64,
+    /// Starts that did not.
+    pub failed: u64,
+    /// Those that broke down later.
+    pub crashed: u64,
+}
+
+impl Counts {
+    fn add(&mut self, report: Report<'_>) {
+        match report {
+            Report::Started => self.started += 1,
+            Report::Failed(_) => self.failed += 1,
+            Report::Crashed(_) => self.crashed += 1,
+        }
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            started: self.started + other.started,
+            failed: self.failed + other.failed,
+            crashed: self.crashed + other.crashed,
+        }
+    }
+}
+
+impl Health {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            inner: Mutex::default(),
+            tripped: Notify::new(),
+        }
+    }
+
+    pub(crate) fn report(&self, report: Report<'_>) {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let Bounds { window, .. } = self.bounds;
+        while inner
+            .steps
+            .front()
+            .is_some_and(|step| now.duration_since(step.began) > window)
+        {
+            inner.steps.pop_front();
+        }
+        let is_current = |step: &Step| now.duration_since(step.began) < window / STEPS;
+        if !inner.steps.back().is_some_and(is_current) {
+            inner.steps.push_back(Step {
+                began: now,
+                counts: Counts::default(),
+            });
+        }
+        if let Some(step) = inner.steps.back_mut() {
+            step.counts.add(report);
+        }
+        inner.total.add(report);
+        if let Report::Failed(reason) | Report::Crashed(reason) = report {
+            inner.note(reason);
+            self.judge(&mut inner);
+        }
+    }
+
+    /// Why the revision is to be rolled back, if it is.
+    pub(crate) fn verdict(&self) -> Option<String> {
+        self.lock().verdict.clone()
+    }
+
+    /// Waits for a verdict. Cancel-safe.
+    pub(crate) async fn tripped(&self) -> String {
+        loop {
+            let mut told = std::pin::pin!(self.tripped.notified());
+            told.as_mut().enable();
+            if let Some(verdict) = self.verdict() {
+                return verdict;
+            }
+            told.await;
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.lock().total
+    }
+
+    /// Some of the reasons for failures, each once.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        self.lock().reasons.clone()
+    }
+
+    fn judge(&self, inner: &mut Inner) {
+        let recent = inner.steps.iter().map(|step| step.counts);
+        let recent = recent.fold(Counts::default(), Counts::plus);
+        let failures = recent.failed + recent.crashed;
+        // Each start that went well may still break down; each that did not has.
+        let starts = recent.started + recent.failed;
+        let Bounds {
+            window,
+            percent,
+            failures_min,
+        } = self.bounds;
+        let is_too_much = failures * 100 > starts.max(failures) * u64::from(percent);
+        if inner.verdict.is_some() || failures < failures_min.into() || !is_too_much {
+            return;
+        }
+        let last = inner.reasons.last().map_or("", String::as_str);
+        inner.verdict = Some(format!(
+            "{failures} failures at {starts} starts within {window:?} ({percent} % are allowed): {} \
+             could not start, {} broke down; for example: {last}",
+            recent.failed, recent.crashed
+        ));
+        self.tripped.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Numbers, each of which is right by itself.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn note(&mut self, reason: &str) {
+        // The first line; what follows is a backtrace.
+        let line = reason.lines().next().unwrap_or_default();
+        let reason: String = line.chars().take(REASON_CHARS_MAX).collect();
+        if self.reasons.len() < REASONS_MAX && !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> Health {
+        Health::new(Bounds {
+            window: Duration::from_secs(30),
+            percent: 10,
+            failures_min: 5,
+        })
+    }
+
+    fn report(health: &Health, report: Report<'_>, times: usize) {
+        for _ in 0..times {
+            health.report(report);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_failures_among_many_starts_are_borne() {
+        let health = health();
+        report(&health, Report::Started, 100);
+        report(&health, Report::Crashed("a panic\nwith a backtrace"), 10);
+        assert_eq!(health.verdict(), None);
+        report(&health, Report::Crashed("a panic\nelsewhere"), 1);
+        let verdict = health.tripped().await;
+        assert!(
+            verdict.starts_with("11 failures at 100 starts"),
+            "{verdict}"
+        );
+        assert!(verdict.ends_with("a panic"), "{verdict}");
+        assert_eq!(health.reasons(), ["a panic"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_few_failures_are_no_reason_however_few_starts_there_were() {
+        let health = health();
+        report(&health, Report::Failed("no owner"), 4);
+        assert_eq!(health.verdict(), None);
+        report(&health, Report::Failed("no owner"), 1);
+        assert!(health.verdict().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_long_past_does_not_count() {
+        let health = health();
+        report(&health, Report::Failed("x"), 4);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        report(&health, Report::Failed("x"), 4);
+        assert_eq!(health.verdict(), None);
+        assert_eq!(health.counts().failed, 8);
+    }
+}

@@ -1,0 +1,203 @@
+//! Actors that stay on a revision of their own, and what any actor runs on, as operators see it.
+
+use std::sync::Arc;
+
+use greenroom_actor::Order;
+use greenroom_model::{ActorError, ActorId, Millis, Revision, codes};
+use greenroom_storage::{
+    ActorRecord, Error as StorageError, Pin, PinnedActor, RevisionId, RevisionRecord,
+};
+
+use super::Component;
+use crate::deployed::type_not_found;
+use crate::directory::storage_error;
+use crate::info::ActorInfo;
+use crate::router::{Router, not_found};
+
+/// Why an actor stays on one revision.
+#[derive(Debug, Clone)]
+pub struct PinInfo {
+    /// Which; none if it is known no longer.
+    pub revision: Option<Revision>,
+    /// The revision that it could not start on, if it stays because of that.
+    pub refused: Option<Revision>,
+    /// Whether the host has pinned it, because of that.
+    pub is_by_host: bool,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    pub at: Millis,
+}
+
+/// What an actor runs on.
+#[derive(Debug, Clone)]
+pub struct CodeInfo {
+    /// The actor.
+    pub actor: ActorInfo,
+    /// The revision that it runs on, if it is awake.
+    pub runs_on: Option<Revision>,
+    /// The revision that wrote its state, if it has one.
+    pub written_by: Option<Revision>,
+    /// The version of that state's shape.
+    pub state_version: Option<u32>,
+    /// Where it stays, if it is pinned.
+    pub pin: Option<PinInfo>,
+}
+
+impl Router {
+    /// Pins an actor to a revision of its component; by default, to the one that it runs on or that wrote its state. It goes
+    /// nowhere else until it is unpinned.
+    ///
+    /// # Errors
+    ///
+    /// `actor.not_found`, `component.revision_not_found`.
+    pub async fn pin(
+        &self,
+        id: ActorId,
+        revision: Option<u32>,
+        reason: &str,
+    ) -> Result<Revision, ActorError> {
+        let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
+        let component = self.component_of(&actor)?;
+        let revisions = self.foundation.storage.revisions(&component.name).await;
+        let revisions = revisions.map_err(storage_error)?;
+        let stands_on = match revision {
+            Some(_) => None,
+            None => self.stands_on(&actor).await?,
+        };
+        let is_it = |record: &&RevisionRecord| match (revision, stands_on) {
+            (Some(number), _) => record.number.0 == number,
+            (None, Some(id)) => record.id == id,
+            (None, None) => record.id == component.current.id(),
+        };
+        let found = revisions.iter().find(is_it).filter(|record| record.is_kept);
+        let Some(record) = found else {
+            let text = format!(
+                "{} has no such revision, or its code is no longer kept",
+                component.name
+            );
+            return Err(ActorError::new(codes::COMPONENT_REVISION_NOT_FOUND, text));
+        };
+        let pin = Pin {
+            revision: record.id,
+            refused: None,
+            reason: reason.to_owned(),
+            at: self.foundation.clock.now(),
+        };
+        let pinned = self.foundation.storage.pin(actor.row, pin).await;
+        pinned.map_err(storage_error)?;
+        self.move_one(id);
+        Ok(record.number)
+    }
+
+    /// Lets an actor go with the others again. `false` if it was not pinned.
+    ///
+    /// # Errors
+    ///
+    /// `actor.not_found`.
+    pub async fn unpin(&self, id: ActorId) -> Result<bool, ActorError> {
+        let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
+        let unpinned = self.foundation.storage.unpin(actor.row).await;
+        let was_pinned = unpinned.map_err(storage_error)?;
+        if was_pinned {
+            self.move_one(id);
+        }
+        Ok(was_pinned)
+    }
+
+    /// Some pinned actors of a component, oldest first: those after `after`.
+    ///
+    /// # Errors
+    ///
+    /// `component.not_found`, `actor.not_found`.
+    pub async fn pinned(
+        &self,
+        component: &str,
+        after: Option<ActorId>,
+        count_max: usize,
+    ) -> Result<Vec<(ActorInfo, PinInfo)>, ActorError> {
+        let component = self.registry.named(component)?;
+        let after = match after {
+            Some(id) => Some(self.directory.find(id).await?.ok_or_else(not_found)?.row),
+            None => None,
+        };
+        let storage = &self.foundation.storage;
+        let pinned = storage.pinned(&component.name, after, count_max).await;
+        let mut shown = Vec::new();
+        for PinnedActor { actor, pin } in pinned.map_err(storage_error)? {
+            shown.push((self.info(&actor), self.pin_info(pin).await?));
+        }
+        Ok(shown)
+    }
+
+    /// What an actor runs on, and what wrote its state.
+    ///
+    /// # Errors
+    ///
+    /// `actor.not_found`.
+    pub async fn code_of(&self, id: ActorId) -> Result<CodeInfo, ActorError> {
+        let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
+        let opened = self.foundation.storage.peek(actor.row).await;
+        let opened = opened.map_err(|error| match error {
+            StorageError::Gone => not_found(),
+            error => storage_error(error),
+        })?;
+        let handle = self.activations.get(id);
+        let placed = handle.and_then(|handle| handle.placed());
+        let runs_on = placed.map(|placed| placed.revision);
+        Ok(CodeInfo {
+            actor: self.info(&actor),
+            runs_on: self.number(runs_on).await?,
+            written_by: self.number(opened.revision).await?,
+            state_version: opened.state.map(|_| opened.state_version),
+            pin: match opened.pin {
+                Some(pin) => Some(self.pin_info(pin).await?),
+                None => None,
+            },
+        })
+    }
+
+    async fn pin_info(&self, pin: Pin) -> Result<PinInfo, ActorError> {
+        Ok(PinInfo {
+            revision: self.number(Some(pin.revision)).await?,
+            refused: self.number(pin.refused).await?,
+            is_by_host: pin.refused.is_some(),
+            reason: pin.reason,
+            at: pin.at,
+        })
+    }
+
+    async fn number(&self, id: Option<RevisionId>) -> Result<Option<Revision>, ActorError> {
+        let Some(id) = id else {
+            return Ok(None);
+        };
+        let known = self.registry.all();
+        if let Some(deployed) = known.iter().find_map(|component| component.either(id)) {
+            return Ok(Some(deployed.record.number));
+        }
+        let record = self.foundation.storage.revision(id).await;
+        Ok(record.map_err(storage_error)?.map(|record| record.number))
+    }
+
+    /// What an actor runs on, or what wrote its state if it sleeps.
+    async fn stands_on(&self, actor: &ActorRecord) -> Result<Option<RevisionId>, ActorError> {
+        let handle = self.activations.get(actor.id);
+        if let Some(placed) = handle.and_then(|handle| handle.placed()) {
+            return Ok(Some(placed.revision));
+        }
+        let opened = self.foundation.storage.peek(actor.row).await;
+        Ok(opened.map_err(storage_error)?.revision)
+    }
+
+    fn move_one(&self, id: ActorId) {
+        if let Some(handle) = self.activations.get(id) {
+            handle.order(Order::Upgrade);
+        }
+    }
+
+    fn component_of(&self, actor: &ActorRecord) -> Result<Arc<Component>, ActorError> {
+        let actor_type = &actor.name.actor_type;
+        let component = self.registry.component_of(actor_type);
+        component.ok_or_else(|| type_not_found(actor_type))
+    }
+}

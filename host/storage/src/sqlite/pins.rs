@@ -1,0 +1,65 @@
+//! Which actors stay on a revision of their own.
+
+use greenroom_model::{ComponentName, Millis};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::row::{ACTOR_COLUMNS, actor, number};
+use crate::record::{ActorRow, Pin, PinnedActor, RevisionId};
+
+const PIN_COLUMNS: &str = "revision, refused, reason, at_ms";
+
+fn from_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Pin> {
+    Ok(Pin {
+        revision: RevisionId(row.get(first)?),
+        refused: row.get::<_, Option<i64>>(first + 1)?.map(RevisionId),
+        reason: row.get(first + 2)?,
+        at: Millis(row.get(first + 3)?),
+    })
+}
+
+pub(super) fn read(connection: &Connection, row: ActorRow) -> rusqlite::Result<Option<Pin>> {
+    let sql = format!("SELECT {PIN_COLUMNS} FROM pins WHERE row = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement
+        .query_row([row.0], |row| from_row(row, 0))
+        .optional()
+}
+
+/// `false` if there is no such actor.
+pub(super) fn put(connection: &Connection, row: ActorRow, pin: &Pin) -> rusqlite::Result<bool> {
+    let sql = "INSERT OR REPLACE INTO pins (row, revision, refused, reason, at_ms)
+               SELECT row, ?2, ?3, ?4, ?5 FROM actor_data WHERE row = ?1";
+    let refused = pin.refused.map(|refused| refused.0);
+    let values = params![row.0, pin.revision.0, refused, pin.reason, pin.at.0];
+    Ok(connection.prepare_cached(sql)?.execute(values)? == 1)
+}
+
+/// `false` if it was not pinned.
+pub(super) fn remove(connection: &Connection, row: ActorRow) -> rusqlite::Result<bool> {
+    let sql = "DELETE FROM pins WHERE row = ?1";
+    Ok(connection.prepare_cached(sql)?.execute([row.0])? == 1)
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    component: &ComponentName,
+    after: Option<ActorRow>,
+    count_max: usize,
+) -> rusqlite::Result<Vec<PinnedActor>> {
+    let sql = format!(
+        "SELECT {ACTOR_COLUMNS}, {PIN_COLUMNS} FROM
+         (SELECT * FROM pins WHERE row > ?2
+          AND revision IN (SELECT id FROM revisions WHERE component = ?1) ORDER BY row LIMIT ?3)
+         JOIN actors USING (row) ORDER BY row"
+    );
+    let after = after.map_or(0, |row| row.0);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let values = params![component.as_str(), after, number(count_max as u64)];
+    let pinned = |row: &Row<'_>| {
+        Ok(PinnedActor {
+            actor: actor(row)?,
+            pin: from_row(row, 6)?,
+        })
+    };
+    statement.query_map(values, pinned)?.collect()
+}
