@@ -198,13 +198,13 @@ impl Registry {
         Ok(Some(deployed))
     }
 
-    /// Whether the state was migrated by a revision that has been rolled back, and nothing was committed since.
+    /// Whether the state was migrated by a revision that has been rolled back, and has not changed since.
     async fn must_go_back(
         &self,
         component: &Component,
         opened: &Opened,
     ) -> Result<bool, ActorError> {
-        let Some(replaced) = opened.replaced.filter(|r| r.head == opened.head) else {
+        let Some(replaced) = opened.replaced.filter(|r| r.head == opened.state_head) else {
             return Ok(false);
         };
         if component.either(replaced.by).is_some() {

@@ -71,8 +71,8 @@ pub trait Actors: Send + Sync + 'static {
     /// [`Error::Gone`] if the actor was destroyed.
     async fn peek(&self, actor: ActorRow) -> Result<Opened>;
 
-    /// Puts back the state that was there before it was migrated, unless more has been committed since; `false`
-    /// then, or if none is kept. Every older generation fails from here on. Durable when it returns.
+    /// Puts back the state that was there before it was migrated, unless it has changed since; `false`
+    /// then, or if none is kept. Nothing else that the actor has is touched. Every older generation fails from here on. Durable when it returns.
     async fn restore(&self, actor: ActorRow) -> Result<bool>;
 
     /// Keeps everything in `commit`, or nothing of it. Durable when it returns.
@@ -145,7 +145,7 @@ pub trait Components: Send + Sync + 'static {
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>>;
 
     /// The actors whose states this revision has migrated, as far as what was there before is kept; those that
-    /// have committed since by name, at most `count_max` of them.
+    /// have changed their state since by name, at most `count_max` of them.
     async fn migrated(&self, by: RevisionId, count_max: usize) -> Result<Migrated>;
 
     /// Forgets what was there before this revision migrated it, of at most `count_max` actors. How many there were:

@@ -88,6 +88,8 @@ pub struct Opened {
     pub revision: Option<RevisionId>,
     /// The version of its shape.
     pub state_version: u32,
+    /// What the commit that wrote it made of the head.
+    pub state_head: Head,
     /// What was there before a newer revision migrated it, if that is still kept.
     pub replaced: Option<Replaced>,
     /// On which revision the actor stays, if it does not go with the others.
@@ -115,7 +117,7 @@ pub struct Opened {
 pub struct Replaced {
     /// The revision that migrated it.
     pub by: RevisionId,
-    /// What the migrating commit made of the head. With another head, more has been committed since.
+    /// What the migrating commit made of the head. If that is not the state's head, the state has changed since.
     pub head: Head,
 }
 
@@ -356,7 +358,7 @@ pub struct Switch {
 pub struct Migrated {
     /// How many there are.
     pub count: u64,
-    /// How many of them have committed since.
+    /// How many of them have changed their state since.
     pub committed_count: u64,
     /// Some of those that have.
     pub committed: Vec<ActorRecord>,

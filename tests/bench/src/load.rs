@@ -1,6 +1,7 @@
 //! Callers over HTTP/1.1 with keep-alive, one request at a time each.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -55,6 +56,12 @@ impl Caller {
         Ok(began.elapsed())
     }
 
+    /// Posts bytes.
+    pub(crate) async fn upload(&mut self, path: &str, body: Bytes) -> Result<()> {
+        self.send(Method::POST, path, body).await?;
+        Ok(())
+    }
+
     /// Posts JSON and gets JSON.
     pub(crate) async fn post(
         &mut self,
@@ -101,6 +108,39 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// How long each call took after the warm-up, shortest first, over `path(connection, call)`. It runs for its time,
+    /// and until `is_over`.
+    pub(crate) async fn latencies(
+        &self,
+        address: SocketAddr,
+        path: impl Fn(usize, usize) -> String,
+        is_over: &AtomicBool,
+    ) -> Result<Vec<Duration>> {
+        let warm = Instant::now() + self.run / 5;
+        let end = warm + self.run;
+        let callers = (0..self.connections).map(|connection| {
+            let path = &path;
+            async move {
+                let mut caller = Caller::connect(address).await?;
+                let mut took = Vec::new();
+                for call in 0.. {
+                    let now = Instant::now();
+                    if now >= end && is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let latency = caller.call(&path(connection, call)).await?;
+                    if now >= warm {
+                        took.push(latency);
+                    }
+                }
+                Ok::<_, anyhow::Error>(took)
+            }
+        });
+        let mut all = try_join_all(callers).await?.concat();
+        all.sort_unstable();
+        Ok(all)
+    }
+
     /// Answers per second, over `path(connection, call)`.
     pub(crate) async fn rate(
         &self,

@@ -8,6 +8,7 @@ mod data;
 mod host;
 mod load;
 mod sockets;
+mod swap;
 mod yardstick;
 
 use std::time::Duration;
@@ -96,6 +97,8 @@ async fn main() -> Result<()> {
     println!();
     latencies(&host, echo).await?;
     data::alarms(&host).await?;
+    println!();
+    swap::swaps(&host).await?;
     println!();
     fan_out(&host).await?;
     println!();

@@ -79,7 +79,7 @@ pub struct RolledBack {
     pub revision: Revision,
     /// Why.
     pub reason: String,
-    /// The actors whose states it had migrated. Those that have committed nothing since get back what they had; the others
+    /// The actors whose states it had migrated. Those that have not changed their state since get back what they had; the others
     /// stay on it.
     pub migrated: Migrated,
 }

@@ -89,6 +89,7 @@ async fn find_nothing(storage: &dyn Storage, actor: &ActorRecord, opened: &Opene
         state: opened.state.clone(),
         revision: opened.revision,
         state_version: 1,
+        state_head: opened.state_head,
         replaced: None,
         pin: None,
         input: opened.input.clone(),

@@ -48,6 +48,16 @@ pub(super) async fn states_are_kept_beside_and_put_back(storage: &dyn Storage) {
     let by = RevisionId(41);
     let head = opened.head;
     assert_eq!(opened.replaced, Some(Replaced { by, head }));
+    assert_eq!(opened.state_head, head);
+
+    // What has nothing to do with the state does not count.
+    let no_state = DataChanges {
+        alarm: Some(Some(Millis(5))),
+        ..DataChanges::default()
+    };
+    awake.commit(no_state).await;
+    let opened = awake.again().await.clone();
+    assert_eq!(opened.state_head, head);
 
     assert!(storage.restore(awake.actor.row).await.unwrap());
     let late = storage.commit(state(&awake.actor, &opened, "late")).await;
@@ -58,7 +68,8 @@ pub(super) async fn states_are_kept_beside_and_put_back(storage: &dyn Storage) {
     let opened = awake.again().await;
     is(opened, "old", 1, 1);
     assert_eq!(opened.replaced, None);
-    assert!(opened.head > head, "a head is never used twice");
+    assert!(opened.head > Head(head.0 + 1), "a head is never used twice");
+    assert_eq!(opened.alarm, Some(Millis(5)));
     assert!(!storage.restore(awake.actor.row).await.unwrap());
 }
 

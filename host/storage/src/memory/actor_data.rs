@@ -21,6 +21,7 @@ pub(super) struct ActorData {
     state: Option<Bytes>,
     revision: Option<RevisionId>,
     state_version: u32,
+    state_head: Head,
     pub(super) replaced: Option<Earlier>,
     pub(super) pin: Option<Pin>,
     input: Option<Bytes>,
@@ -50,6 +51,7 @@ impl ActorData {
             state: None,
             revision: None,
             state_version: 1,
+            state_head: Head(0),
             replaced: None,
             pin: None,
             input,
@@ -75,6 +77,7 @@ impl ActorData {
             state: self.state.clone(),
             revision: self.revision,
             state_version: self.state_version,
+            state_head: self.state_head,
             replaced: self.replaced.as_ref().map(|earlier| earlier.mark),
             pin: self.pin.clone(),
             input: self.input.clone(),
@@ -109,6 +112,7 @@ impl ActorData {
             self.state = Some(state);
             self.revision = Some(commit.revision);
             self.state_version = commit.state_version;
+            self.state_head = self.head;
         }
         for change in commit.conns {
             match change {
@@ -124,7 +128,7 @@ impl ActorData {
     }
 
     pub(super) fn restore(&mut self) -> bool {
-        let head = self.head;
+        let head = self.state_head;
         let earlier = self.replaced.take_if(|earlier| earlier.mark.head == head);
         let Some(earlier) = earlier else {
             return false;
@@ -134,11 +138,12 @@ impl ActorData {
         self.state = Some(earlier.state);
         self.revision = Some(earlier.revision);
         self.state_version = earlier.state_version;
+        self.state_head = self.head;
         true
     }
 
-    pub(super) fn head(&self) -> Head {
-        self.head
+    pub(super) const fn state_head(&self) -> Head {
+        self.state_head
     }
 
     pub(super) fn value(&self, key: &Bytes) -> Option<Bytes> {

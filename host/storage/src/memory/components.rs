@@ -228,7 +228,7 @@ impl crate::Components for Memory {
                 continue;
             };
             migrated.count += 1;
-            if earlier.mark.head != kept.head() {
+            if earlier.mark.head != kept.state_head() {
                 migrated.committed_count += 1;
                 if migrated.committed.len() < count_max {
                     migrated.committed.push(actor.clone());

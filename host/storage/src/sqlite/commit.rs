@@ -52,7 +52,7 @@ fn advance(connection: &Connection, new: &Commit) -> rusqlite::Result<bool> {
         Some(state) => {
             let sql = "UPDATE actor_data SET head = head + 1, input = NULL,
                        next_message = max(next_message, ?4), revision = ?5, state = ?6,
-                       state_version = ?7 WHERE row = ?1 AND generation = ?2 AND head = ?3";
+                       state_version = ?7, state_head = head + 1 WHERE row = ?1 AND generation = ?2 AND head = ?3";
             let (revision, state) = (revision.0, &state[..]);
             let values = params![
                 actor.0,

@@ -32,12 +32,12 @@ pub(super) fn read(connection: &Connection, row: ActorRow) -> rusqlite::Result<O
     statement.query_row([row.0], replaced).optional()
 }
 
-/// Puts the earlier state back, if nothing has been committed since.
+/// Puts the earlier state back, if it has not changed since.
 pub(super) fn restore(connection: &Connection, row: ActorRow) -> rusqlite::Result<bool> {
     let sql = "UPDATE actor_data SET head = actor_data.head + 1, generation = generation + 1,
-               revision = r.revision, state_version = r.state_version, state = r.state
+               state_head = actor_data.head + 1, revision = r.revision, state_version = r.state_version, state = r.state
                FROM replaced r
-               WHERE actor_data.row = ?1 AND r.row = ?1 AND r.head = actor_data.head";
+               WHERE actor_data.row = ?1 AND r.row = ?1 AND r.head = actor_data.state_head";
     let restored = connection.prepare_cached(sql)?.execute([row.0])?;
     if restored == 1 {
         remove(connection, row)?;
@@ -67,14 +67,14 @@ pub(super) fn migrated(
     by: RevisionId,
     count_max: usize,
 ) -> rusqlite::Result<Migrated> {
-    let sql = "SELECT count(*), coalesce(sum(d.head <> r.head), 0) FROM replaced r
+    let sql = "SELECT count(*), coalesce(sum(d.state_head <> r.head), 0) FROM replaced r
                JOIN actor_data d ON d.row = r.row WHERE r.by_revision = ?1";
     let counts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let (count, committed_count) = connection.prepare_cached(sql)?.query_row([by.0], counts)?;
     let sql = format!(
         "SELECT {ACTOR_COLUMNS} FROM actors WHERE row IN
          (SELECT r.row FROM replaced r JOIN actor_data d ON d.row = r.row
-          WHERE r.by_revision = ?1 AND d.head <> r.head ORDER BY r.row LIMIT ?2) ORDER BY row"
+          WHERE r.by_revision = ?1 AND d.state_head <> r.head ORDER BY r.row LIMIT ?2) ORDER BY row"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([by.0, number(count_max as u64)], actor)?;

@@ -121,6 +121,7 @@ ALTER TABLE revisions ADD COLUMN message     TEXT NOT NULL DEFAULT '';
 ALTER TABLE revisions ADD COLUMN rolled_back TEXT;
 
 ALTER TABLE actor_data ADD COLUMN state_version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE actor_data ADD COLUMN state_head    INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE components (
     component TEXT    PRIMARY KEY,
@@ -217,6 +218,7 @@ mod tests {
             state: Some(Bytes::from_static(b"\xf6")),
             revision: Some(RevisionId(2)),
             state_version: 1,
+            state_head: Head(0),
             replaced: None,
             pin: None,
             input: None,

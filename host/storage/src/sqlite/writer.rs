@@ -271,7 +271,7 @@ pub(super) fn peek(connection: &Connection, actor: ActorRow) -> rusqlite::Result
 }
 
 const OPENED: &str =
-    "generation, head, state, revision, input, kv_bytes, next_message, state_version";
+    "generation, head, state, revision, input, kv_bytes, next_message, state_version, state_head";
 
 fn opened(connection: &Connection, actor: ActorRow, sql: &str) -> rusqlite::Result<Option<Opened>> {
     let bytes = |bytes: Option<Vec<u8>>| bytes.map(Bytes::from);
@@ -282,6 +282,7 @@ fn opened(connection: &Connection, actor: ActorRow, sql: &str) -> rusqlite::Resu
             state: bytes(row.get(2)?),
             revision: row.get::<_, Option<i64>>(3)?.map(RevisionId),
             state_version: row.get(7)?,
+            state_head: Head(row.get(8)?),
             replaced: None,
             pin: None,
             input: bytes(row.get(4)?),
