@@ -76,6 +76,22 @@ describe('a deploy', () => {
   });
 });
 
+test('a component that begins with more memory than an actor may have is refused', async (t) => {
+  const host = await startHost(t);
+  /** A component with one instance of a module that does nothing but have a memory of so many pages. */
+  const withPages = (pages) => {
+    const limits = [0, 0x80 | (pages & 0x7f), pages >> 7];
+    const memory = [5, limits.length + 1, 1, ...limits];
+    const module = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...memory];
+    const component = [0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0];
+    return Buffer.from([...component, 1, module.length, ...module, 2, 4, 1, 0, 0, 0]);
+  };
+  const refused = await upload(host, withPages(1_025));
+  assertRefusal(refused, 400, 'component.invalid');
+  assert.match(refused.json().message, /memory has a minimum byte size of 67174400/);
+  assertRefusal(await upload(host, withPages(1_024)), 400, 'component.wrong_world');
+});
+
 describe('a deploy over the bound', () => {
   const host = useHost({ flags: ['--component-bytes-max', '100KiB'] });
   const MAX = 100 * 1024;

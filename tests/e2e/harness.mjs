@@ -272,9 +272,45 @@ class Host {
     return value;
   }
 
-  /** Deploys a built guest, by name, or the given bytes. */
-  async deploy(component) {
-    return this.manage('POST', '/components', typeof component === 'string' ? await guestBytes(component) : component);
+  /** Deploys a built guest, by name, or the given bytes; `how` is what the query says, as `{percent: 10, keys: ['eu/*']}`. */
+  async deploy(component, how = {}) {
+    const bytes = typeof component === 'string' ? await guestBytes(component) : component;
+    return this.manage('POST', `/components?${queryOf(how)}`, bytes);
+  }
+
+  /** All revisions of a component, newest first. */
+  async revisions(component) {
+    return (await this.manage('GET', `/components/${component}`)).revisions;
+  }
+
+  /** How the rollout of a component stands. */
+  async rollout(component) {
+    return this.manage('GET', `/components/${component}/rollout`);
+  }
+
+  /** Tells the rollout of a component to `pause`, `resume`, `promote` or `rollback`, and gives how it stands then. */
+  async order(component, order, how = {}) {
+    return this.manage('POST', `/components/${component}/rollout/${order}?${queryOf(how)}`);
+  }
+
+  /** The actors of a component that stay where they are, and why: `{actor, pin}`, oldest first. */
+  async pins(component, how = {}) {
+    return (await this.manage('GET', `/components/${component}/pins?${queryOf(how)}`)).pins;
+  }
+
+  /** Pins an actor to a revision, or to the one that it is on. */
+  async pin(id, how = {}) {
+    return this.manage('PUT', `/actors/${id}/pin?${queryOf({ namespace: 'default', ...how })}`);
+  }
+
+  /** Lets an actor go with the others again. */
+  async unpin(id, namespace = 'default') {
+    return this.manage('DELETE', `/actors/${id}/pin?${queryOf({ namespace })}`);
+  }
+
+  /** What an actor runs on: `{runsOn, writtenBy, stateVersion, pin, actor}`. */
+  async codeOf(id, namespace = 'default') {
+    return this.manage('GET', `/actors/${id}?${queryOf({ namespace })}`);
   }
 
   /** The actor objects that a listing gives. */
@@ -338,6 +374,11 @@ export class HostError extends Error {
 
 /** Runs the binary as a command: `{code, stdout, stderr}`. */
 export function runCli(args, env = {}) {
+  return startCli(args, env).ended;
+}
+
+/** Starts the binary as a command: what it has written so far in `output`, how it ends in `ended`, `signal` to end it. */
+export function startCli(args, env = {}) {
   const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   children.add(child);
   const output = { stdout: '', stderr: '' };
@@ -347,7 +388,8 @@ export function runCli(args, env = {}) {
   const { promise, resolve, reject } = deferred();
   child.once('error', reject);
   child.once('close', (code) => resolve({ code, ...output }));
-  return promise.finally(() => children.delete(child));
+  const ended = promise.finally(() => children.delete(child));
+  return { output, ended, signal: (name) => child.kill(name) };
 }
 
 /** The gateway's query form, as the stock client writes it. `key` is a list of parts. */
@@ -451,6 +493,12 @@ export function deferred() {
   const parts = {};
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
   return parts;
+}
+
+/** A query; a list is a parameter for each of its items. */
+function queryOf(parameters) {
+  const pairs = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((item) => [name, `${item}`]));
+  return new URLSearchParams(pairs);
 }
 
 function isUndefinedTag(value) {

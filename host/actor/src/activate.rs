@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use greenroom_model::{ActorError, ActorTypeOptions, Clock, Limits, Millis, Outbound, codes};
@@ -98,7 +98,11 @@ impl Life {
     async fn run(mut self) -> Ended {
         let end = loop {
             match self.run_instance().await {
-                End::Upgrade => self.handle.shared().orders.upgraded(),
+                End::Upgrade => {
+                    // It stands nowhere until the next instance has chosen.
+                    self.handle.shared().set_placed(None);
+                    self.handle.shared().orders.upgraded();
+                }
                 End::Again => {}
                 // Asked for while it was falling asleep: its hook for that has still to run.
                 End::Sleep if self.handle.shared().orders.is_destroy() => {}
@@ -200,10 +204,10 @@ impl Life {
 
     async fn run_on(&mut self, active: &Arc<ActiveType>, mut opened: Opened) -> End {
         self.handle.shared().set_generation(opened.generation);
-        self.handle.shared().set_placed(Placed {
+        self.handle.shared().set_placed(Some(Placed {
             revision: active.revision_id,
             pin: opened.pin.take(),
-        });
+        }));
         let limits = &self.parts.limits;
         let options = &active.description.options;
         let timeout =
@@ -265,12 +269,10 @@ impl Life {
         let order_max = limits.start_timeout + 2 * grace;
         let sockets = self.parts.sockets.open(self.actor.id);
         let conns = Conns::restore(&active.description, opened.conns, sockets);
-        let is_migrated =
-            opened.state.is_some() && opened.state_version != active.description.state_version;
         let mut activation = Activation {
             actor: self.actor.row,
             revisions: &self.parts.revisions,
-            from_version: is_migrated.then_some(opened.state_version),
+            from_version: active.migrates(&opened.state, opened.state_version),
             migrated: None,
             identity: &self.identity,
             active,
@@ -296,6 +298,7 @@ impl Life {
             commit: None,
             is_fenced: false,
             is_started: false,
+            broken_by: OnceLock::new(),
             is_stopped: false,
             is_touched: false,
         };
@@ -317,16 +320,7 @@ impl Life {
                 }
             }
         };
-        let end = match outcome {
-            Ok(end) => end,
-            Err(crash) => {
-                let output = instance.last_output();
-                if !output.is_empty() {
-                    warn!(actor_id = %self.actor.id, output, "what it wrote last");
-                }
-                activation.crashed(&crash)
-            }
-        };
+        let end = activation.end_of(outcome, &instance);
         data.lose(matches!(end, End::Crashed(_) | End::Lost));
         drop(instance);
         activation.finish(&end).await;

@@ -9,14 +9,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use greenroom_model::{ActorError, ActorTypeOptions, ConnId, Generation, Head, Limits, Scheduled};
-use greenroom_runtime::{Barrier, Failure, Guest, Identity};
+use greenroom_runtime::{Barrier, Crash, Failure, Guest, Identity};
 use greenroom_storage::{ActorRow, Error as StorageError, Kept, Storage};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -30,7 +30,7 @@ use crate::gate::{Gate, Held};
 use crate::handle::{Call, Output, Shared};
 use crate::orders::Order;
 use crate::persist::{Committing, next_kept};
-use crate::revisions::{ActiveType, Report, Revisions};
+use crate::revisions::{ActiveType, Revisions};
 use crate::turns::{TurnId, Turns};
 use crate::waiters::Waiters;
 
@@ -113,6 +113,8 @@ pub(crate) struct Activation<'a> {
     pub(crate) is_fenced: bool,
     /// Create or wake has returned.
     pub(crate) is_started: bool,
+    /// What broke the instance, if anything has.
+    pub(crate) broken_by: OnceLock<Crash>,
     /// The guest has been told that it stops, and has returned.
     pub(crate) is_stopped: bool,
     /// Guest code has run since the state was last looked at.
@@ -176,15 +178,19 @@ impl Activation<'_> {
         let mut was_idle = false;
         loop {
             let is_idle = was_idle && !options.no_sleep;
-            let has_room = self.is_started && running.len() < self.limits.turns_max;
-            let must_settle = self.gate.waiting() >= WAITING_MAX && self.commit.is_none();
+            // A migrated state is committed by itself, with what the start has changed and nothing else, so that it can be
+            // told whether anything was changed since.
+            let has_started = self.is_started && self.migrated.is_none();
+            let has_room = has_started && running.len() < self.limits.turns_max;
+            let is_due = self.gate.waiting() >= WAITING_MAX || self.migrated.is_some();
+            let must_settle = is_due && self.commit.is_none();
             let event = tokio::select! {
                 // The order is the priority. A stop must not wait behind a busy client; what was begun
                 // makes the room that new work waits for; and a commit begins when nothing else can be
                 // done at once, so that it covers as much as possible.
                 biased;
                 // A start is finished first, so that what was called before the order can be answered.
-                order = self.shared.orders.stronger(None), if self.is_started => {
+                order = self.shared.orders.stronger(None), if has_started => {
                     Event::Stop(order)
                 }
                 () = std::future::ready(()), if must_settle => Event::Settle,
@@ -308,26 +314,7 @@ impl Activation<'_> {
     ) -> ControlFlow<End, Vec<Entry>> {
         self.is_touched = true;
         let next = match (work, output) {
-            (Work::Start, Ok(output)) => {
-                if let Output::Migrated(state) = output {
-                    self.migrated = Some(state);
-                }
-                self.is_started = true;
-                let report = Report::Started;
-                self.revisions.report(self.active.revision_id, report);
-                self.shared.set_started();
-                self.turns.end_by(None);
-                // Clients that went while the actor was not there.
-                let orphans = self.conns.orphans().into_iter();
-                let leaving: Vec<Entry> = orphans.filter_map(|id| self.leave(id)).collect();
-                let run = self.begin_run();
-                return ControlFlow::Continue(leaving.into_iter().chain(run).collect());
-            }
-            (Work::Start, Err(failure)) => {
-                let reason = Some(failure.to_string());
-                let error = self.public(failure);
-                return ControlFlow::Break(End::Failed(FailedStart { error, reason }));
-            }
+            (Work::Start, output) => return self.started(output),
             (Work::Action(turn, short), output) => {
                 let output = output.map_err(|failure| self.public(failure));
                 if let Some(caller) = self.turns.end(turn) {

@@ -1,7 +1,7 @@
 //! What is left to do when an instance is gone.
 
 use greenroom_model::{ActorError, Head, codes};
-use greenroom_runtime::{Crash, Identity};
+use greenroom_runtime::{Crash, Identity, Instance};
 use greenroom_storage::Commit;
 use tracing::warn;
 
@@ -31,6 +31,27 @@ impl From<ActorError> for FailedStart {
 }
 
 impl Activation<'_> {
+    /// How the instance ended. Whoever has to know hears of it, with what the guest wrote last.
+    pub(crate) fn end_of(&self, outcome: Result<End, Crash>, instance: &Instance) -> End {
+        let mut end = outcome.unwrap_or_else(|crash| self.crashed(&crash));
+        let Some(crash) = self.broken_by.get() else {
+            return end;
+        };
+        let output = instance.last_output();
+        if !output.is_empty() {
+            warn!(actor_id = %self.identity.id, output, "what it wrote last");
+        }
+        let reason = crash.reason(&output);
+        match &mut end {
+            End::Failed(failed) => failed.reason = failed.reason.take().map(|_| reason),
+            _ => {
+                let report = Report::Crashed(&reason);
+                self.revisions.report(self.active.revision_id, report);
+            }
+        }
+        end
+    }
+
     /// The instance is lost. What it had committed, or was committing, is not.
     pub(crate) fn crashed(&self, crash: &Crash) -> End {
         let Identity {
@@ -42,11 +63,8 @@ impl Activation<'_> {
         let generation = self.generation.0;
         let revision = self.active.revision.0;
         warn!(actor_id = %id, %actor_type, %key, generation, revision, %crash, "an activation crashed");
-        if self.is_started {
-            let reason = crash.to_string();
-            let report = Report::Crashed(&reason);
-            self.revisions.report(self.active.revision_id, report);
-        }
+        // Only the first counts, and there is one.
+        _ = self.broken_by.set(crash.clone());
         match crash {
             Crash::Killed(_) if self.is_started => End::Lost,
             Crash::Killed(_) => End::Failed(FailedStart {

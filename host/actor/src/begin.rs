@@ -1,20 +1,57 @@
 //! From what somebody wants to a call into the guest, or to the answer that it cannot be.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use greenroom_model::{ActorError, ActorSpecifier, ConnKind, Lineage, codes};
+use greenroom_model::{ActorError, ActorSpecifier, ConnKind, Head, Lineage, codes};
+use greenroom_runtime::Failure;
 
-use crate::activation::{Activation, BeingOpened};
+use crate::activation::{Activation, BeingOpened, End, FailedStart};
 use crate::conn::Conn;
 use crate::entry::{By, Entry, Sending};
 use crate::gate::Held;
 use crate::handle::{Begun, Call, Caller, Output, Reply, What, refuse};
+use crate::persist::too_large;
+use crate::revisions::Report;
 use crate::turns::TurnId;
 
 /// The longest name of an event that is subscribed to, in bytes.
 const EVENT_NAME_BYTES_MAX: usize = 256;
 
 impl Activation<'_> {
+    /// The guest has started, or could not.
+    pub(crate) fn started(
+        &mut self,
+        output: Result<Output, Failure>,
+    ) -> ControlFlow<End, Vec<Entry>> {
+        match output {
+            Ok(Output::Migrated(state)) if state.len() > self.limits.state_bytes_max => {
+                let error = too_large(state.len(), self.limits.state_bytes_max);
+                let reason = Some(error.message.to_string());
+                return ControlFlow::Break(End::Failed(FailedStart { error, reason }));
+            }
+            Ok(Output::Migrated(state)) => self.migrated = Some(state),
+            Ok(_) => {}
+            Err(failure) => {
+                // What somebody gives to a creation is not the fault of the code that refuses it.
+                let is_refusal = self.head == Head(0) && matches!(failure, Failure::Public(_));
+                let reason = (!is_refusal).then(|| failure.to_string());
+                let error = self.public(failure);
+                return ControlFlow::Break(End::Failed(FailedStart { error, reason }));
+            }
+        }
+        self.is_started = true;
+        let report = Report::Started;
+        self.revisions.report(self.active.revision_id, report);
+        self.shared.set_started();
+        self.turns.end_by(None);
+        // Clients that went while the actor was not there.
+        let orphans = self.conns.orphans().into_iter();
+        let leaving: Vec<Entry> = orphans.filter_map(|id| self.leave(id)).collect();
+        let run = self.begin_run();
+        ControlFlow::Continue(leaving.into_iter().chain(run).collect())
+    }
+
     /// Lets a call into the guest, if it can be carried out.
     pub(crate) fn begin(&mut self, call: Call) -> Option<Entry> {
         let (what, reply, lineage, number) = call.take();

@@ -306,7 +306,7 @@ impl Handle {
         self.0.orders.give(Order::Sleep);
     }
 
-    /// What the actor runs on; `None` before it has opened its data.
+    /// What the actor runs on; `None` while it opens its data.
     #[must_use]
     pub fn placed(&self) -> Option<Arc<Placed>> {
         self.0.placed().clone()
@@ -411,8 +411,8 @@ impl Shared {
         self.is_closing.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_placed(&self, placed: Placed) {
-        *self.placed() = Some(Arc::new(placed));
+    pub(crate) fn set_placed(&self, placed: Option<Placed>) {
+        *self.placed() = placed.map(Arc::new);
     }
 
     fn placed(&self) -> MutexGuard<'_, Option<Arc<Placed>>> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use greenroom_model::{ActorError, Head, codes};
-use greenroom_runtime::{Guest, Saved, Snapshot};
+use greenroom_runtime::{Crash, Guest, Saved, Snapshot};
 use greenroom_storage::{Commit, Error as StorageError, Kept};
 use tracing::warn;
 
@@ -52,6 +52,9 @@ impl Activation<'_> {
             .max(largest.unwrap_or(0));
         if bytes > self.limits.state_bytes_max {
             let error = too_large(bytes, self.limits.state_bytes_max);
+            _ = self
+                .broken_by
+                .set(Crash::Contract(error.message.to_string()));
             return ControlFlow::Break(End::Crashed(error));
         }
         for (id, state) in &conns {
@@ -149,7 +152,7 @@ pub(crate) async fn next_kept(commit: &mut Option<Committing>) -> Result<Kept, S
     }
 }
 
-fn too_large(bytes: usize, most: usize) -> ActorError {
+pub(crate) fn too_large(bytes: usize, most: usize) -> ActorError {
     let text = format!(
         "the actor's state has {bytes} bytes; at most {most} are allowed, so this change was not kept"
     );

@@ -27,7 +27,7 @@ use crate::waiters::Waiters;
 pub enum Rehearsed {
     /// It starts.
     Fine,
-    /// There is nothing that could fail: it has no state yet, or is gone.
+    /// It was not tried: it has never been committed, is gone, or needs no migration.
     Nothing,
     /// It does not start.
     Failed(String),
@@ -49,14 +49,23 @@ pub struct Stage {
 }
 
 /// Tries to start the actor on `active`, as it was last committed. Nobody notices anything of that: the actor may be awake
-/// meanwhile, and nothing is written or sent. Cancel-safe.
-pub async fn rehearse(actor: &ActorRecord, active: &Arc<ActiveType>, stage: &Stage) -> Rehearsed {
+/// meanwhile, and nothing is written or sent. With `only_migrated`, only if its state has to be migrated. Cancel-safe.
+pub async fn rehearse(
+    actor: &ActorRecord,
+    active: &Arc<ActiveType>,
+    stage: &Stage,
+    only_migrated: bool,
+) -> Rehearsed {
     let mut opened = match stage.storage.peek(actor.row).await {
         Ok(opened) if opened.head == Head(0) => return Rehearsed::Nothing,
         Ok(opened) => opened,
         Err(greenroom_storage::Error::Gone) => return Rehearsed::Nothing,
         Err(error) => return Rehearsed::Unclear(error.to_string()),
     };
+    let from = active.migrates(&opened.state, opened.state_version);
+    if only_migrated && from.is_none() {
+        return Rehearsed::Nothing;
+    }
     let identity = Arc::new(Identity {
         id: actor.id,
         actor_type: actor.name.actor_type.clone(),
@@ -84,7 +93,7 @@ pub async fn rehearse(actor: &ActorRecord, active: &Arc<ActiveType>, stage: &Sta
     let most = stage.limits.start_timeout;
     let started = match timeout(most, starting).await {
         Ok(started) => started,
-        Err(_) => Err(format!("it took over {most:?} to start")),
+        Err(_) => Err(Broken::Said(format!("it took over {most:?} to start"))),
     };
     match started {
         Ok(bytes) if bytes > stage.limits.state_bytes_max => {
@@ -94,8 +103,34 @@ pub async fn rehearse(actor: &ActorRecord, active: &Arc<ActiveType>, stage: &Sta
             ))
         }
         Ok(_) => Rehearsed::Fine,
-        Err(reason) if alone.was_asked.load(Ordering::Relaxed) => Rehearsed::Unclear(reason),
-        Err(reason) => Rehearsed::Failed(reason),
+        // The host is full; that is not its fault.
+        Err(Broken::Crash(Crash::NoRoom(text), _)) => Rehearsed::Unclear(text),
+        Err(broken) if alone.was_asked.load(Ordering::Relaxed) => {
+            Rehearsed::Unclear(broken.reason())
+        }
+        Err(broken) => Rehearsed::Failed(broken.reason()),
+    }
+}
+
+/// Why it did not start.
+enum Broken {
+    /// With what the guest wrote last.
+    Crash(Crash, String),
+    Said(String),
+}
+
+impl Broken {
+    fn reason(self) -> String {
+        match self {
+            Self::Crash(crash, output) => crash.reason(&output),
+            Self::Said(reason) => reason,
+        }
+    }
+}
+
+impl From<Crash> for Broken {
+    fn from(crash: Crash) -> Self {
+        Self::Crash(crash, String::new())
     }
 }
 
@@ -106,12 +141,10 @@ async fn start(
     identity: &Identity,
     setup: Setup,
     opened: Opened,
-) -> Result<usize, String> {
-    let said = |crash: Crash| crash.to_string();
+) -> Result<usize, Broken> {
     let made = Instance::new(engine, &active.compiled, setup).await;
-    let (mut instance, mut arriving) = made.map_err(said)?;
-    let version = opened.state_version;
-    let from = (version != active.description.state_version).then_some(version);
+    let (mut instance, mut arriving) = made?;
+    let from = active.migrates(&opened.state, opened.state_version);
     let conns = Conns::restore(&active.description, opened.conns, Vec::new()).to_restored();
     let state = opened.state;
     let outcome = instance
@@ -119,11 +152,14 @@ async fn start(
             tokio::select! {
                 biased;
                 started = wake_and_look(guest, identity, state, from, conns) => started,
-                () = let_pass(&mut arriving) => Err("nothing drives it any more".to_owned()),
+                () = let_pass(&mut arriving) => Err(Broken::Said("nothing drives it any more".to_owned())),
             }
         })
         .await;
-    outcome.unwrap_or_else(|crash| Err(said(crash)))
+    match outcome.unwrap_or_else(|crash| Err(crash.into())) {
+        Err(Broken::Crash(crash, _)) => Err(Broken::Crash(crash, instance.last_output())),
+        started => started,
+    }
 }
 
 async fn wake_and_look(
@@ -132,15 +168,13 @@ async fn wake_and_look(
     state: Option<Bytes>,
     from: Option<u32>,
     conns: Vec<Restored>,
-) -> Result<usize, String> {
-    let said = |crash: Crash| crash.to_string();
-    let woken = wake(guest, identity, state, from, conns).await;
-    let migrated = match woken.map_err(said)? {
+) -> Result<usize, Broken> {
+    let migrated = match wake(guest, identity, state, from, conns).await? {
         Ok(Output::Migrated(state)) => state.len(),
         Ok(_) => 0,
-        Err(failure) => return Err(failure.to_string()),
+        Err(failure) => return Err(Broken::Said(failure.to_string())),
     };
-    match guest.snapshot().await.map_err(said)?.state {
+    match guest.snapshot().await?.state {
         Snapshot::Changed(state) => Ok(state.len()),
         Snapshot::Unchanged => Ok(migrated),
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use greenroom_model::{ActorError, ActorTypeDescription, Revision};
 use greenroom_runtime::Compiled;
 use greenroom_storage::{ActorRecord, Opened, Pin, RevisionId};
@@ -17,6 +18,14 @@ pub struct ActiveType {
     pub revision_id: RevisionId,
     /// The revision's number within its component.
     pub revision: Revision,
+}
+
+impl ActiveType {
+    /// The version of a state, if it has to be migrated before this code can take it.
+    pub(crate) fn migrates(&self, state: &Option<Bytes>, version: u32) -> Option<u32> {
+        let is_other = state.is_some() && version != self.description.state_version;
+        is_other.then_some(version)
+    }
 }
 
 /// How an actor is to go on from what was found.

@@ -40,81 +40,97 @@ pub enum Change {
 /// What is different in `new`: by actor type, as far as both have it, and in the order in which they are described.
 #[must_use]
 pub fn differences(old: &ComponentDescription, new: &ComponentDescription) -> Vec<Difference> {
-    let mut found = Vec::new();
-    let words = |what: &ComponentDescription| {
-        let names = what.capabilities.iter();
+    let mut found = Differences {
+        actor_type: None,
+        found: Vec::new(),
+    };
+    found.compare("capability", old, new, never, |of| {
+        let names = of.capabilities.iter();
         names
             .map(|name| (name.as_str().to_owned(), String::new()))
             .collect()
-    };
-    compare(
-        &mut found,
-        "capability",
-        None,
-        words(old),
-        words(new),
-        never,
-    );
-    let types = |what: &ComponentDescription| {
-        let names = what.actor_types.iter();
+    });
+    found.compare("actor type", old, new, removed, |of| {
+        let names = of.actor_types.iter();
         names.map(|t| (t.name.clone(), String::new())).collect()
-    };
-    compare(
-        &mut found,
-        "actor type",
-        None,
-        types(old),
-        types(new),
-        removed,
-    );
+    });
     for new in &new.actor_types {
         if let Some(old) = old.actor_types.iter().find(|old| old.name == new.name) {
-            of_type(&mut found, old, new);
+            found.actor_type = Some(&new.name);
+            found.of_type(old, new);
         }
     }
-    found
+    found.found
 }
 
 /// Names, and what they stand for in words.
 type Named = Vec<(String, String)>;
 
-fn of_type(found: &mut Vec<Difference>, old: &ActorTypeDescription, new: &ActorTypeDescription) {
-    let of = Some(new.name.as_str());
-    let versions = |of: &ActorTypeDescription| vec![("state".into(), of.state_version.to_string())];
-    compare(
-        found,
-        "state version",
-        of,
-        versions(old),
-        versions(new),
-        never,
-    );
-    let actions = |of: &ActorTypeDescription| {
-        let all = of.actions.iter();
-        all.map(|a| (a.name.clone(), signature(a))).collect()
-    };
-    compare(
-        found,
-        "action",
-        of,
-        actions(old),
-        actions(new),
-        gone_or_other,
-    );
-    let events = |of: &ActorTypeDescription| {
-        let all = of.events.iter();
-        all.map(|e| (e.name.clone(), guarded(&e.type_name, e.guarded)))
-            .collect()
-    };
-    compare(found, "event", of, events(old), events(new), gone_or_other);
-    let queues = |of: &ActorTypeDescription| {
-        let all = of.queues.iter();
-        all.map(|q| (q.name.clone(), guarded(&q.type_name, q.guarded)))
-            .collect()
-    };
-    compare(found, "queue", of, queues(old), queues(new), gone_or_other);
-    compare(found, "handler", of, handlers(old), handlers(new), removed);
-    compare(found, "option", of, options(old), options(new), never);
+struct Differences<'a> {
+    /// Whose are compared.
+    actor_type: Option<&'a str>,
+    found: Vec<Difference>,
+}
+
+impl Differences<'_> {
+    fn of_type(&mut self, old: &ActorTypeDescription, new: &ActorTypeDescription) {
+        self.compare("state version", old, new, never, |of| {
+            vec![("state".to_owned(), of.state_version.to_string())]
+        });
+        self.compare("action", old, new, gone_or_other, |of| {
+            let all = of.actions.iter();
+            all.map(|a| (a.name.clone(), signature(a))).collect()
+        });
+        self.compare("event", old, new, gone_or_other, |of| {
+            let all = of.events.iter();
+            all.map(|e| (e.name.clone(), guarded(&e.type_name, e.guarded)))
+                .collect()
+        });
+        self.compare("queue", old, new, gone_or_other, |of| {
+            let all = of.queues.iter();
+            all.map(|q| (q.name.clone(), guarded(&q.type_name, q.guarded)))
+                .collect()
+        });
+        self.compare("handler", old, new, removed, handlers);
+        self.compare("option", old, new, never, options);
+    }
+
+    fn compare<T>(
+        &mut self,
+        kind: &'static str,
+        old: &T,
+        new: &T,
+        is_breaking: fn(Change) -> bool,
+        named: impl Fn(&T) -> Named,
+    ) {
+        let (old, new) = (named(old), named(new));
+        let mut add = |change, name: &str, before: Option<&String>, after: Option<&String>| {
+            let said = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
+            self.found.push(Difference {
+                change,
+                kind,
+                actor_type: self.actor_type.map(str::to_owned),
+                name: name.to_owned(),
+                before: said(before),
+                after: said(after),
+                is_breaking: is_breaking(change),
+            });
+        };
+        for (name, after) in &new {
+            match old.iter().find(|(old, _)| old == name) {
+                None => add(Change::Added, name, None, Some(after)),
+                Some((_, before)) if before != after => {
+                    add(Change::Changed, name, Some(before), Some(after));
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, before) in &old {
+            if !new.iter().any(|(new, _)| new == name) {
+                add(Change::Removed, name, Some(before), None);
+            }
+        }
+    }
 }
 
 /// `(a: i64, b?: String) -> u32`
@@ -171,42 +187,6 @@ const fn removed(change: Change) -> bool {
 
 const fn gone_or_other(change: Change) -> bool {
     !matches!(change, Change::Added)
-}
-
-fn compare(
-    found: &mut Vec<Difference>,
-    kind: &'static str,
-    actor_type: Option<&str>,
-    old: Named,
-    new: Named,
-    is_breaking: fn(Change) -> bool,
-) {
-    let mut add = |change, name: &str, before: Option<&String>, after: Option<&String>| {
-        let said = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
-        found.push(Difference {
-            change,
-            kind,
-            actor_type: actor_type.map(str::to_owned),
-            name: name.to_owned(),
-            before: said(before),
-            after: said(after),
-            is_breaking: is_breaking(change),
-        });
-    };
-    for (name, after) in &new {
-        match old.iter().find(|(old, _)| old == name) {
-            None => add(Change::Added, name, None, Some(after)),
-            Some((_, before)) if before != after => {
-                add(Change::Changed, name, Some(before), Some(after));
-            }
-            Some(_) => {}
-        }
-    }
-    for (name, before) in &old {
-        if !new.iter().any(|(new, _)| new == name) {
-            add(Change::Removed, name, Some(before), None);
-        }
-    }
 }
 
 #[cfg(test)]

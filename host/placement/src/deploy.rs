@@ -5,20 +5,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use greenroom_model::{
-    ActorError, Capability, ComponentDescription, ComponentHash, ComponentName, Difference, codes,
-    differences,
+    ActorError, Capability, ComponentDescription, ComponentHash, ComponentName, codes, differences,
 };
 use greenroom_runtime::{Compiled, Engine, Refused};
 use greenroom_storage::{
     Error as StorageError, NewRevision, PutRevision, RevisionId, RevisionRecord,
 };
-use serde::Serialize;
 use tracing::info;
 
 use crate::deployed::{Deployed, RevisionInfo, RevisionStatus};
 use crate::directory::storage_error;
-use crate::registry::{Registry, internal};
-use crate::rehearsal::{self, Rehearsal, RehearsalReport};
+use crate::registry::{Registry, internal, status};
+use crate::rehearsal::{self, Rehearsal};
+use crate::report::{LimitsReport, Report};
 use crate::rollout::{Component, Plan, Rollout};
 
 /// How an upload is to be deployed.
@@ -38,44 +37,6 @@ pub struct DeployOptions {
     pub is_dry_run: bool,
     /// Which actors go over.
     pub plan: Plan,
-}
-
-/// What was found out about an upload before anything was changed.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// Its component.
-    pub component: String,
-    /// The revision that it was compared with; none for the first.
-    pub compared_with: Option<u32>,
-    /// The hash of its bytes, in hexadecimal.
-    pub hash: String,
-    /// How large it is, and how much of what there may be it needs.
-    pub limits: LimitsReport,
-    /// What is different.
-    pub differences: Vec<Difference>,
-    /// What it can do.
-    pub capabilities: BTreeSet<Capability>,
-    /// What it can do that the other could not.
-    pub widened: BTreeSet<Capability>,
-    /// Whether it has a state of another version, for any actor type that both have.
-    pub is_migrating: bool,
-    /// What the rehearsal came to, if there was one.
-    pub rehearsal: Option<RehearsalReport>,
-}
-
-/// What an upload needs, and what there may be.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LimitsReport {
-    /// How many bytes it has.
-    pub size_bytes: u64,
-    /// How many it may have.
-    pub size_bytes_max: u64,
-    /// How much memory each actor has to begin with.
-    pub memory_bytes: u64,
-    /// How much it may have.
-    pub memory_bytes_max: u64,
 }
 
 /// What became of an upload.
@@ -148,9 +109,9 @@ impl Registry {
         let component = self.component(&upload.name);
         let newest = component.as_ref().map(|component| component.newest());
         let mut report = self.compare(&upload, newest.map(|newest| &**newest));
-        if let Some(newest) = newest.filter(|newest| newest.record.hash == hash) {
+        if newest.is_some_and(|newest| newest.record.hash == hash) {
             return Ok(Deployment {
-                revision: Some(revision_info(newest, RevisionStatus::Current)),
+                revision: component.as_deref().map(newest_info),
                 is_new: false,
                 report,
             });
@@ -159,14 +120,18 @@ impl Registry {
             error,
             report: Some(Box::new(report.clone())),
         };
+        let types = actor_types(&upload.description).into_iter();
+        if let Some(error) = self.taken(&upload.name, types) {
+            return Err(refused(error, &report));
+        }
         if let Some(error) = component.as_deref().and_then(under_way) {
             return Err(refused(error, &report));
         }
-        if let Some(error) = not_granted(&report, &options) {
+        if let Some(error) = report.not_granted(&options.granted) {
             return Err(refused(error, &report));
         }
         self.rehearse(&upload, &options, &mut report).await?;
-        if let Some(error) = unfit(&report, &options) {
+        if let Some(error) = report.unfit().filter(|_| !options.is_forced) {
             return Err(refused(error, &report));
         }
         if options.is_dry_run {
@@ -243,7 +208,8 @@ impl Registry {
         let most = self.foundation.limits.rehearsal_actors_max;
         let count_max = match options.rehearsal {
             Rehearsal::No => return Ok(()),
-            Rehearsal::IfMigrated if !report.is_migrating => return Ok(()),
+            // An earlier deploy may have left states that have still to be migrated.
+            Rehearsal::IfMigrated if !report.is_migrating && !migrates(upload) => return Ok(()),
             Rehearsal::IfMigrated => most,
             Rehearsal::All => usize::MAX,
             Rehearsal::Sample(count) => count,
@@ -252,8 +218,12 @@ impl Registry {
         let record = self.record(upload, options);
         let compiled = Some(upload.compiled.clone());
         let target = Deployed::new(record, upload.description.clone(), compiled);
-        let rehearsed = rehearsal::run(&self.foundation, &target, count_max).await?;
-        report.rehearsal = Some(rehearsed);
+        let only_migrated = options.rehearsal == Rehearsal::IfMigrated;
+        let rehearsed = rehearsal::run(&self.foundation, &target, count_max, only_migrated);
+        let rehearsed = rehearsed.await?;
+        if !only_migrated || report.is_migrating || rehearsed.tried > 0 {
+            report.rehearsal = Some(rehearsed);
+        }
         Ok(())
     }
 
@@ -363,6 +333,17 @@ impl Registry {
     }
 }
 
+/// Whether it can migrate anything at all.
+fn migrates(upload: &Upload) -> bool {
+    let mut types = upload.description.actor_types.iter();
+    types.any(|t| !t.migrates_from.is_empty())
+}
+
+fn newest_info(component: &Component) -> RevisionInfo {
+    let newest = component.newest();
+    revision_info(newest, status(component, &newest.record))
+}
+
 fn revision_info(deployed: &Deployed, status: RevisionStatus) -> RevisionInfo {
     RevisionInfo {
         record: deployed.record.clone(),
@@ -382,35 +363,6 @@ fn under_way(component: &Component) -> Option<ActorError> {
         "the rollout of {name} to revision {number} is under way; promote it or roll it back first"
     );
     Some(ActorError::new(codes::COMPONENT_ROLLOUT_ACTIVE, text))
-}
-
-fn not_granted(report: &Report, options: &DeployOptions) -> Option<ActorError> {
-    let missing: Vec<&str> = report
-        .widened
-        .difference(&options.granted)
-        .map(|capability| capability.as_str())
-        .collect();
-    if missing.is_empty() {
-        return None;
-    }
-    let text = format!(
-        "it can do what revision {} could not, which has to be granted: {}",
-        report.compared_with.unwrap_or_default(),
-        missing.join(", ")
-    );
-    Some(ActorError::new(codes::COMPONENT_NOT_GRANTED, text))
-}
-
-fn unfit(report: &Report, options: &DeployOptions) -> Option<ActorError> {
-    let rehearsal = report.rehearsal.as_ref()?;
-    if rehearsal.failed == 0 || options.is_forced {
-        return None;
-    }
-    let text = format!(
-        "{} of {} actors would not start on it; nothing was changed",
-        rehearsal.failed, rehearsal.tried
-    );
-    Some(ActorError::new(codes::COMPONENT_REHEARSAL_FAILED, text))
 }
 
 /// The names have been checked when the component was described.

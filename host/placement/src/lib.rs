@@ -15,6 +15,7 @@ mod inside;
 mod operate;
 mod registry;
 mod rehearsal;
+mod report;
 mod rollout;
 mod router;
 
@@ -24,7 +25,7 @@ use greenroom_model::{Clock, Limits};
 use greenroom_runtime::Engine;
 use greenroom_storage::Storage;
 
-pub use deploy::{DeployOptions, Deployment, LimitsReport, NotDeployed, Report};
+pub use deploy::{DeployOptions, Deployment, NotDeployed};
 pub use deployed::{RevisionInfo, RevisionStatus};
 pub use greenroom_actor::{
     Body, BodyError, Conn, HttpRequest, HttpResponse, Inspect, Inspected, Short,
@@ -33,6 +34,7 @@ pub use greenroom_storage::Migrated;
 pub use info::{ActorInfo, ActorPage, Duplicate, ListFilter};
 pub use registry::Registry;
 pub use rehearsal::{Rehearsal, RehearsalReport, Unfit};
+pub use report::{LimitsReport, Report};
 pub use rollout::{
     BadPlan, CodeInfo, Counts, PinInfo, Plan, RolledBack, RolloutInfo, RolloutState,
 };

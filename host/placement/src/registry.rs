@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use async_trait::async_trait;
 use greenroom_actor::{Assignment, Report, Revisions, Written};
 use greenroom_model::{ActorError, ActorType, ComponentName, codes};
-use greenroom_storage::{ActorRecord, Opened, Pin, RevisionId, RevisionRecord};
+use greenroom_storage::{
+    ActorRecord, Error as StorageError, Opened, Pin, Replaced, RevisionId, RevisionRecord,
+};
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::{error, warn};
 
@@ -127,6 +129,27 @@ impl Registry {
         self.tables().components.get(name).cloned()
     }
 
+    /// Which of these types another component has, and which component.
+    pub(crate) fn taken(
+        &self,
+        name: &ComponentName,
+        mut types: impl Iterator<Item = ActorType>,
+    ) -> Option<ActorError> {
+        let tables = self.tables();
+        types.find_map(|actor_type| {
+            let owner = tables
+                .types
+                .get(&actor_type)
+                .filter(|owner| *owner != name)?;
+            let owner = owner.clone();
+            let taken = StorageError::TypeTaken { actor_type, owner };
+            Some(ActorError::new(
+                codes::COMPONENT_TYPE_TAKEN,
+                taken.to_string(),
+            ))
+        })
+    }
+
     pub(crate) fn component_of(&self, actor_type: &ActorType) -> Option<Arc<Component>> {
         let tables = self.tables();
         let name = tables.types.get(actor_type)?;
@@ -138,10 +161,9 @@ impl Registry {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let name = component.name.clone();
         tables.types.retain(|_, owner| *owner != name);
-        if let Some(before) = tables.components.remove(&name) {
-            if let Some(rollout) = &before.rollout {
-                tables.watched.remove(&rollout.target.id());
-            }
+        let before = tables.components.remove(&name);
+        if let Some(rollout) = before.as_ref().and_then(|before| before.rollout.as_ref()) {
+            tables.watched.remove(&rollout.target.id());
         }
         let target = component.rollout.as_ref().map(|rollout| &rollout.target);
         for deployed in target.into_iter().chain([&component.current]) {
@@ -198,13 +220,16 @@ impl Registry {
         Ok(Some(deployed))
     }
 
-    /// Whether the state was migrated by a revision that has been rolled back, and has not changed since.
+    /// Whether the state was migrated by a revision that has been rolled back, and has not changed since. One that goes on
+    /// on that very revision, because it is pinned to it, keeps its state.
     async fn must_go_back(
         &self,
         component: &Component,
         opened: &Opened,
+        wanted: RevisionId,
     ) -> Result<bool, ActorError> {
-        let Some(replaced) = opened.replaced.filter(|r| r.head == opened.state_head) else {
+        let is_unchanged = |r: &Replaced| r.head == opened.state_head && r.by != wanted;
+        let Some(replaced) = opened.replaced.filter(is_unchanged) else {
             return Ok(false);
         };
         if component.either(replaced.by).is_some() {
@@ -222,9 +247,6 @@ impl Revisions for Registry {
         let actor_type = &actor.name.actor_type;
         let not_found = || type_not_found(actor_type);
         let component = self.component_of(actor_type).ok_or_else(not_found)?;
-        if self.must_go_back(&component, opened).await? {
-            return Ok(Assignment::Restore);
-        }
         let who = Who {
             id: actor.id,
             actor_type,
@@ -233,13 +255,12 @@ impl Revisions for Registry {
             pin: opened.pin.as_ref(),
         };
         let wanted = component.wanted(&who);
-        let is_of_host = |pin: &&Pin| pin.refused.is_some();
-        if opened
-            .pin
-            .as_ref()
-            .filter(is_of_host)
-            .is_some_and(|pin| pin.revision != wanted)
-        {
+        if self.must_go_back(&component, opened, wanted).await? {
+            return Ok(Assignment::Restore);
+        }
+        let goes = component.wanted(&Who { pin: None, ..who });
+        let refused = opened.pin.as_ref().and_then(|pin| pin.refused);
+        if refused.is_some_and(|refused| refused != goes) {
             // It was about another revision, and this one is tried anew.
             let unpinned = self.foundation.storage.unpin(actor.row).await;
             unpinned.map_err(storage_error)?;
@@ -341,7 +362,7 @@ impl Registry {
     }
 }
 
-fn status(component: &Component, record: &RevisionRecord) -> RevisionStatus {
+pub(crate) fn status(component: &Component, record: &RevisionRecord) -> RevisionStatus {
     let is_target = |id| {
         component
             .rollout

@@ -25,7 +25,7 @@ pub(crate) const NAMED_MAX: usize = 1_000;
 /// Whether there is a rehearsal, and of how many actors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rehearsal {
-    /// If the new revision has a state of another version.
+    /// Of the actors whose states have to be migrated, if the new revision migrates any.
     #[default]
     IfMigrated,
     /// None.
@@ -42,7 +42,8 @@ pub enum Rehearsal {
 pub struct RehearsalReport {
     /// How many actors there are.
     pub actors: u64,
-    /// How many of them were tried.
+    /// How many of them were tried. Those that have never committed anything are not, nor are, unless all were asked for,
+    /// those that need no migration.
     pub tried: u64,
     /// How many would start.
     pub fine: u64,
@@ -76,7 +77,8 @@ pub struct Unfit {
     pub reason: String,
 }
 
-/// Tries the actors of all types of `target`, at most `count_max` of each type.
+/// Tries the actors of all types of `target`, at most `count_max` of each type; with `only_migrated`, only those whose states
+/// have to be migrated.
 ///
 /// # Errors
 ///
@@ -85,6 +87,7 @@ pub(crate) async fn run(
     foundation: &Foundation,
     target: &Deployed,
     count_max: usize,
+    only_migrated: bool,
 ) -> Result<RehearsalReport, ActorError> {
     let began = Instant::now();
     let end = began + foundation.limits.rehearsal_max;
@@ -94,6 +97,7 @@ pub(crate) async fn run(
         clock: foundation.clock.clone(),
         limits: foundation.limits.clone(),
     };
+    info!(component = %target.record.component, "rehearsing");
     let mut report = RehearsalReport::default();
     for actor_type in target.actor_types() {
         let Some(active) = target.active(&actor_type, foundation).await? else {
@@ -101,7 +105,13 @@ pub(crate) async fn run(
         };
         let (sample, count) = sample(foundation, &actor_type, count_max).await?;
         report.actors += count;
-        report.try_all(&stage, &active, sample, end).await;
+        let trying = Trying {
+            stage: &stage,
+            active: &active,
+            only_migrated,
+            end,
+        };
+        report.try_all(&trying, sample).await;
     }
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let RehearsalReport { tried, failed, .. } = report;
@@ -109,19 +119,27 @@ pub(crate) async fn run(
     Ok(report)
 }
 
+/// How actors of one type are tried.
+struct Trying<'a> {
+    stage: &'a Stage,
+    active: &'a Arc<ActiveType>,
+    only_migrated: bool,
+    end: Instant,
+}
+
 impl RehearsalReport {
-    async fn try_all(
-        &mut self,
-        stage: &Stage,
-        active: &Arc<ActiveType>,
-        actors: Vec<ActorRecord>,
-        end: Instant,
-    ) {
+    async fn try_all(&mut self, trying: &Trying<'_>, actors: Vec<ActorRecord>) {
         let tries = stream::iter(actors).map(async |actor| {
-            if Instant::now() > end {
+            if Instant::now() > trying.end {
                 return (actor, None);
             }
-            let rehearsed = rehearse(&actor, active, stage).await;
+            let Trying {
+                stage,
+                active,
+                only_migrated,
+                ..
+            } = trying;
+            let rehearsed = rehearse(&actor, active, stage, *only_migrated).await;
             (actor, Some(rehearsed))
         });
         let mut tries = std::pin::pin!(tries.buffered(AT_ONCE));
@@ -134,22 +152,23 @@ impl RehearsalReport {
     }
 
     fn add(&mut self, actor: &ActorRecord, rehearsed: Rehearsed) {
-        self.tried += 1;
+        self.tried += u64::from(rehearsed != Rehearsed::Nothing);
         match rehearsed {
-            Rehearsed::Fine | Rehearsed::Nothing => self.fine += 1,
+            Rehearsed::Nothing => {}
+            Rehearsed::Fine => self.fine += 1,
             Rehearsed::Failed(reason) => {
                 self.failed += 1;
-                name(&mut self.failures, actor, reason);
+                name(&mut self.failures, actor, &reason);
             }
             Rehearsed::Unclear(reason) => {
                 self.unclear += 1;
-                name(&mut self.unclear_actors, actor, reason);
+                name(&mut self.unclear_actors, actor, &reason);
             }
         }
     }
 }
 
-fn name(list: &mut Vec<Unfit>, actor: &ActorRecord, reason: String) {
+fn name(list: &mut Vec<Unfit>, actor: &ActorRecord, reason: &str) {
     if list.len() >= NAMED_MAX {
         return;
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use greenroom_model::ComponentHash;
 use sha2::{Digest, Sha256};
 use tracing::warn;
+use wasmtime::ResourcesRequired;
 use wasmtime::component::Component;
 
 use crate::bindings::ActorPre;
@@ -64,7 +65,7 @@ impl Compiled {
     pub fn initial_memory_bytes(&self) -> u64 {
         let component = self.pre.instance_pre().component();
         let needs = component.resources_required();
-        needs.map_or(0, |needs| needs.max_initial_memory_size.unwrap_or_default())
+        needs.as_ref().map_or(0, first_memory_bytes)
     }
 
     /// The hash of the bytes it was compiled from.
@@ -182,11 +183,18 @@ impl Engine {
             return Err(Refused::TooLarge(text));
         }
         let most = self.limits().guest_memory_bytes_max as u64;
-        let first = needs.max_initial_memory_size.unwrap_or_default();
+        let first = first_memory_bytes(&needs);
         if first > most {
             let text = format!("{first} bytes of memory to begin with; {most} are allowed");
             return Err(Refused::TooLarge(text));
         }
         Ok(())
     }
+}
+
+/// The largest memory that an instance begins with. Wasmtime counts it in pages.
+fn first_memory_bytes(needs: &ResourcesRequired) -> u64 {
+    const PAGE_BYTES: u64 = 64 << 10;
+    let pages = needs.max_initial_memory_size.unwrap_or_default();
+    pages.saturating_mul(PAGE_BYTES)
 }

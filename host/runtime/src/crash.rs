@@ -5,6 +5,9 @@ use std::fmt;
 use greenroom_model::{ActorError, codes};
 use wasmtime::Trap;
 
+/// How much is said of what a guest wrote last.
+const REASON_CHARS_MAX: usize = 400;
+
 /// What broke an instance. Everything it had in memory is gone; what was committed is not.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Crash {
@@ -60,6 +63,27 @@ impl Crash {
         Self::Contract(text)
     }
 
+    /// Why, in one line for operators. `output` is what the guest wrote last: usually why it panicked.
+    #[must_use]
+    pub fn reason(&self, output: &str) -> String {
+        let Self::Trap(text) = self else {
+            return self.to_string();
+        };
+        let lines = || output.lines().map(str::trim);
+        let panic = lines().position(|line| line.contains("panicked at"));
+        let said = lines()
+            .skip(panic.unwrap_or_else(|| lines().count().saturating_sub(3)))
+            .filter(|line| !line.is_empty() && !line.starts_with("note: "));
+        let said = said.collect::<Vec<_>>().join(" ");
+        let cause = match said.as_str() {
+            // Behind the backtrace.
+            "" => text.rsplit(": ").next().unwrap_or_default().trim(),
+            said => said,
+        };
+        let cause: String = cause.chars().take(REASON_CHARS_MAX).collect();
+        format!("it trapped: {cause}")
+    }
+
     /// What callers are told.
     #[must_use]
     pub fn to_actor_error(&self) -> ActorError {
@@ -95,5 +119,23 @@ impl Crash {
                 "the actor was stopped while this call was running",
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_what_the_guest_said_or_else_what_the_engine_says() {
+        let text = "error while executing at wasm backtrace:\n  0: 0x1\n: wasm trap: out of bounds";
+        let trap = Crash::Trap(text.into());
+        assert_eq!(trap.reason(""), "it trapped: out of bounds");
+        let output =
+            "hello\n\nthread 'main' (1) panicked at src/lib.rs:3:5:\nno owner\nnote: run with\n";
+        let wanted = "it trapped: thread 'main' (1) panicked at src/lib.rs:3:5: no owner";
+        assert_eq!(trap.reason(output), wanted);
+        assert_eq!(trap.reason("a\nb\nc\nd"), "it trapped: b c d");
+        assert_eq!(Crash::Cpu.reason("x"), Crash::Cpu.to_string());
     }
 }

@@ -2,9 +2,16 @@
 
 mod actors;
 mod components;
+mod deploy;
+mod dev;
 mod named;
+mod new;
+mod pins;
 mod queue;
+mod report;
+mod rollout;
 mod schedule;
+mod upload;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -50,28 +57,39 @@ pub(crate) fn run(matches: &ArgMatches) -> Exit {
         Some((part, matches)) => (format!("{name} {part}"), matches),
         None => (name.to_owned(), matches),
     };
-    if name == "serve" {
-        return serve(matches);
+    match &*name {
+        "serve" => serve(matches),
+        "new" => new::make(matches),
+        "dev" => dev::run(matches),
+        _ => remote(&name, matches),
     }
+}
+
+/// A command that talks to a host.
+fn remote(name: &str, matches: &ArgMatches) -> Exit {
     let output = Output {
         is_json: matches.get_flag("json"),
     };
-    let token = matches.get_one::<String>("token").cloned();
-    let client = match Client::new(cli::text(matches, "host"), token) {
+    let client = match client(matches) {
         Ok(client) => client,
         Err(error) => return output.usage(&format!("{error:#}")),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return output.usage(&format!("cannot start: {error}")),
     };
     runtime.block_on(async {
-        match &*name {
-            "deploy" => components::deploy(&client, &output, matches).await,
+        match name {
+            "deploy" => deploy::deploy(&client, &output, matches).await,
             "components" => components::list(&client, &output).await,
+            "revisions" => components::revisions(&client, &output, matches).await,
+            "rollout status" => rollout::status(&client, &output, matches).await,
+            "rollout pause" | "rollout resume" | "rollout promote" | "rollout rollback" => {
+                rollout::order(&client, &output, matches, name).await
+            }
+            "pin" => pins::pin(&client, &output, matches).await,
+            "unpin" => pins::unpin(&client, &output, matches).await,
+            "pins" => pins::list(&client, &output, matches).await,
             "actors" => actors::list(&client, &output, matches).await,
             "call" => actors::call(&client, &output, matches).await,
             "destroy" => actors::destroy(&client, &output, matches).await,
@@ -84,6 +102,18 @@ pub(crate) fn run(matches: &ArgMatches) -> Exit {
             _ => Exit::Usage,
         }
     })
+}
+
+/// A client of the host that the command line names.
+fn client(matches: &ArgMatches) -> anyhow::Result<Client> {
+    let token = matches.get_one::<String>("token").cloned();
+    Client::new(cli::text(matches, "host"), token)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 fn serve(matches: &ArgMatches) -> Exit {
@@ -143,9 +173,7 @@ impl Output {
                 if self.is_json {
                     self.say(&error.to_string());
                 } else {
-                    let field = |name: &str| error[name].as_str().unwrap_or("?").to_owned();
-                    let (group, code) = (field("group"), field("code"));
-                    self.say(&format!("{group}.{code}: {}", field("message")));
+                    self.say(&refusal(error));
                     if let Some(metadata) = error.get("metadata").filter(|m| !m.is_null()) {
                         self.say(&format!("metadata: {metadata}"));
                     }
@@ -156,12 +184,24 @@ impl Output {
     }
 }
 
+/// What the host said no with, in one line.
+fn refusal(error: &Json) -> String {
+    let field = |name: &str| error[name].as_str().unwrap_or("?");
+    let (group, code, message) = (field("group"), field("code"), field("message"));
+    format!("{group}.{code}: {message}")
+}
+
 /// What guests wrote goes to a terminal without anything that would command it.
 fn printable(text: &str) -> String {
     let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     text.chars()
         .map(|c| if is_plain(c) { c } else { '\u{fffd}' })
         .collect()
+}
+
+/// What somebody wrote may have many lines, and a row has one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Rows with their columns aligned.

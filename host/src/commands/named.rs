@@ -16,7 +16,7 @@ use crate::client::{Client, Failure, whole};
 const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 /// An actor, and the things of it that are named.
-struct Named {
+pub(super) struct Named {
     namespace: String,
     id: String,
     things: Vec<String>,
@@ -78,7 +78,11 @@ pub(super) async fn change(
 
 impl Named {
     /// What a command line names: an actor, by its id or by type and key, and things of it if there are to be some.
-    async fn of(
+    ///
+    /// # Errors
+    ///
+    /// How the program ends; why has been said.
+    pub(super) async fn of(
         client: &Client,
         output: &Output,
         matches: &ArgMatches,
@@ -117,7 +121,7 @@ impl Named {
     }
 
     /// Sends a request to a part of the actor.
-    async fn send(
+    pub(super) async fn send(
         &self,
         client: &Client,
         method: Method,

@@ -7,7 +7,7 @@ use hyper::Method;
 use serde_json::Value as Json;
 
 use super::named::{Told, change, items, listed, time, word};
-use super::{Exit, Output, table};
+use super::{Exit, Output, one_line, table};
 use crate::client::Client;
 
 /// Lists what is to run, and the last runs.
@@ -73,11 +73,6 @@ fn outcome(outcome: &Json) -> String {
         Some("givenUp") => "given up".to_owned(),
         _ => word(outcome),
     }
-}
-
-/// What a guest has failed with may have many lines, and a row has one.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Removes entries.

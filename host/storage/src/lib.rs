@@ -120,7 +120,8 @@ pub trait Alarms: Send + Sync + 'static {
 pub trait Components: Send + Sync + 'static {
     /// Adds a revision, unless the component is on the way to, or on, the same bytes. The first of a component is
     /// its current one at once; a rollout leads to any other, in place of one that may be under way. Bytes of
-    /// revisions beyond `kept_max` are dropped, except those that are current, pinned to or on the way. Durable
+    /// revisions beyond `kept_max` are dropped, except those that are current, pinned to, on the way, or the last to have migrated some
+    /// actor's state. Durable
     /// when it returns.
     ///
     /// # Errors

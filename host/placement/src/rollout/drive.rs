@@ -18,7 +18,7 @@ use super::{Component, Rollout, Who};
 use crate::directory::storage_error;
 use crate::router::Router;
 
-/// How long to wait before those are looked at again that were just about to start.
+/// How long to wait before those are looked at again that have not gone over yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long to wait before something is tried again that the store could not keep.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -162,17 +162,16 @@ impl Router {
             let Standing {
                 misplaced, opening, ..
             } = self.standing(component);
-            if misplaced.is_empty() {
-                if opening == 0 {
-                    return;
-                }
-                sleep(LOOK_AGAIN).await;
+            if misplaced.is_empty() && opening == 0 {
+                return;
             }
             let moves = stream::iter(misplaced).for_each_concurrent(most, async |handle| {
                 handle.order(Order::Upgrade);
                 handle.upgraded().await;
             });
             moves.await;
+            // Some may be about to start, or to leave memory on somebody else's order.
+            sleep(LOOK_AGAIN).await;
         }
     }
 

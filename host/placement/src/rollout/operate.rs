@@ -149,15 +149,19 @@ impl Router {
     ///
     /// `component.no_rollout`.
     pub async fn pause_rollout(&self, component: &str, is_paused: bool) -> Result<(), ActorError> {
-        self.change_rollout(component, |rollout| rollout.is_paused = is_paused)
-            .await
+        let change = |rollout: &mut Rollout| {
+            rollout.is_paused = is_paused;
+            Ok(())
+        };
+        self.change_rollout(component, change).await
     }
 
     /// Lets a rollout go to more actors: to everybody, or to so many out of a hundred.
     ///
     /// # Errors
     ///
-    /// `component.no_rollout`; `api.bad_request` if the number makes no sense.
+    /// `component.no_rollout`; `api.bad_request` if the number makes no sense, or is smaller than before: who has gone
+    /// over cannot be sent back one by one.
     pub async fn promote(&self, component: &str, percent: Option<f64>) -> Result<(), ActorError> {
         if let Some(percent) = percent {
             let plan = Plan {
@@ -170,9 +174,14 @@ impl Router {
         self.change_rollout(component, |rollout| {
             rollout.is_paused = false;
             match percent {
+                Some(percent) if percent < rollout.plan.percent => {
+                    let text = "a rollout goes to more actors, not to fewer; roll it back instead";
+                    return Err(ActorError::new(codes::BAD_REQUEST, text));
+                }
                 Some(percent) => rollout.plan.percent = percent,
                 None => rollout.plan = Plan::default(),
             }
+            Ok(())
         })
         .await
     }
@@ -180,7 +189,7 @@ impl Router {
     async fn change_rollout(
         &self,
         component: &str,
-        change: impl FnOnce(&mut Rollout),
+        change: impl FnOnce(&mut Rollout) -> Result<(), ActorError>,
     ) -> Result<(), ActorError> {
         let _turn = self.registry.changing.lock().await;
         let mut component = Component::clone(&*self.registry.named(component)?);
@@ -188,7 +197,7 @@ impl Router {
             let text = format!("no rollout of {} is under way", component.name);
             return Err(ActorError::new(codes::COMPONENT_NO_ROLLOUT, text));
         };
-        change(rollout);
+        change(rollout)?;
         info!(component = %component.name, plan = ?rollout.plan, is_paused = rollout.is_paused,
             "a rollout was changed");
         let switch = component.to_switch(self.foundation.clock.now())?;
@@ -203,7 +212,7 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// `component.no_earlier_revision`.
+    /// `component.no_earlier_revision`; `component.type_taken` if that revision has a type which is another component's by now.
     pub async fn roll_back(&self, component: &str, why: &str) -> Result<Revision, ActorError> {
         let _turn = self.registry.changing.lock().await;
         let component = self.registry.named(component)?;
@@ -236,6 +245,10 @@ impl Router {
             );
             return Err(ActorError::new(codes::COMPONENT_NO_EARLIER_REVISION, text));
         };
-        Deployed::from_record(earlier).map(Arc::new)
+        let earlier = Deployed::from_record(earlier)?;
+        match self.registry.taken(&component.name, earlier.actor_types()) {
+            Some(taken) => Err(taken),
+            None => Ok(Arc::new(earlier)),
+        }
     }
 }

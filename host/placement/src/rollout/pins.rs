@@ -9,7 +9,7 @@ use greenroom_storage::{
 };
 
 use super::Component;
-use crate::deployed::type_not_found;
+use crate::deployed::{parse, type_not_found};
 use crate::directory::storage_error;
 use crate::info::ActorInfo;
 use crate::router::{Router, not_found};
@@ -71,9 +71,17 @@ impl Router {
             (None, None) => record.id == component.current.id(),
         };
         let found = revisions.iter().find(is_it).filter(|record| record.is_kept);
+        let has_type = |record: &&RevisionRecord| {
+            let described = parse(record).ok();
+            described.is_some_and(|described| {
+                let mut types = described.actor_types.iter();
+                types.any(|t| t.name == actor.name.actor_type.as_str())
+            })
+        };
+        let found = found.filter(has_type);
         let Some(record) = found else {
             let text = format!(
-                "{} has no such revision, or its code is no longer kept",
+                "{} has no such revision with that actor type, or its code is no longer kept",
                 component.name
             );
             return Err(ActorError::new(codes::COMPONENT_REVISION_NOT_FOUND, text));

@@ -17,14 +17,15 @@ const TEXT_BYTES_MAX: usize = 4_096;
 
 /// `POST /components`: the body is the Wasm.
 pub(super) async fn deploy(app: &App, query: &str, body: Incoming) -> Result<Reply, ActorError> {
-    let options = options(query)?;
     let _place = take(&app.uploads, "uploads")?;
     let bound = Bound {
         bytes_max: app.limits.component_bytes_max,
         within: app.limits.body_timeout,
         too_long: codes::COMPONENT_TOO_LARGE,
     };
+    // First: a client that is still writing does not see why it is refused.
     let bytes = body::read(body, &bound).await?;
+    let options = options(query)?;
     let is_dry_run = options.is_dry_run;
     let deployed = app.router.deploy(bytes, options).await;
     let deployed = deployed.map_err(with_report)?;
@@ -51,7 +52,7 @@ fn options(query: &str) -> Result<DeployOptions, ActorError> {
         match &*name {
             "message" => options.message = text("message", value)?,
             "by" => options.deployed_by = text("by", value)?,
-            "grant" => options.granted = grants(&value)?,
+            "grant" => options.granted.extend(grants(&value)?),
             "rehearse" => options.rehearsal = rehearsal(&value)?,
             "force" => options.is_forced = flag("force", &value)?,
             "dryRun" => options.is_dry_run = flag("dryRun", &value)?,

@@ -6,6 +6,7 @@ use greenroom_model::{ActorType, ComponentHash, ComponentName, Head, Millis};
 use super::{Awake, state};
 use crate::{
     ActorRow, Commit, DataChanges, Error, NewRevision, Opened, Pin, Replaced, RevisionId, Storage,
+    Switch,
 };
 
 /// An actor with a state of version 1, by revision 1.
@@ -177,6 +178,23 @@ pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
     assert!(storage.unpin(first.actor.row).await.unwrap());
     assert!(!storage.unpin(first.actor.row).await.unwrap());
     assert_eq!(first.again().await.pin, None);
+    let switch = |rolled_back| Switch {
+        component: component.clone(),
+        current: revision,
+        actor_types: Vec::new(),
+        rollout: None,
+        rolled_back: Some((RevisionId(rolled_back), "why".into())),
+        at: Millis(6),
+    };
+    storage.switch(switch(6)).await.unwrap();
+    assert_eq!(second.again().await.pin, Some(pin(Some(7))));
+    storage.switch(switch(7)).await.unwrap();
+    assert_eq!(
+        second.again().await.pin,
+        None,
+        "what it stayed away from is gone"
+    );
+    storage.pin(second.actor.row, pin(None)).await.unwrap();
     assert!(storage.destroy(second.actor.row).await.unwrap());
     let nobody = storage.pinned(&component, None, 5).await.unwrap();
     assert!(nobody.is_empty());

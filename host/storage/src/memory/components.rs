@@ -8,8 +8,8 @@ use greenroom_model::{ActorType, ComponentHash, ComponentName, Millis, Revision}
 
 use super::{Data, Memory};
 use crate::record::{
-    ComponentRecord, Migrated, NewRevision, PutRevision, RevisionId, RevisionRecord, RolloutRecord,
-    Switch,
+    ComponentRecord, Migrated, NewRevision, Pin, PutRevision, RevisionId, RevisionRecord,
+    RolloutRecord, Switch,
 };
 use crate::{Error, Result};
 
@@ -68,7 +68,11 @@ impl Components {
 
 fn drop_old_bytes(data: &mut Data, component: &ComponentName, kept_max: u32) {
     let pins = data.kept.values().filter_map(|kept| kept.pin.as_ref());
-    let pinned: Vec<RevisionId> = pins.map(|pin| pin.revision).collect();
+    let migrated = data.kept.values().filter_map(|kept| kept.replaced.as_ref());
+    let pinned: Vec<RevisionId> = pins
+        .map(|pin| pin.revision)
+        .chain(migrated.map(|earlier| earlier.mark.by))
+        .collect();
     let components = &mut data.components;
     let used: Vec<RevisionId> = components.in_use().chain(pinned).collect();
     let of_component = components.revisions.iter().rev();
@@ -170,7 +174,7 @@ impl crate::Components for Memory {
     }
 
     async fn switch(&self, switch: Switch) -> Result<()> {
-        let mut data = self.data();
+        let data = &mut *self.data();
         let components = &mut data.components;
         if let Some(runs_on) = components.runs_on.get_mut(&switch.component) {
             let before = runs_on.rollout.take();
@@ -189,6 +193,10 @@ impl crate::Components for Memory {
             && let Some(revision) = components.revisions.iter_mut().find(|r| r.id == id)
         {
             revision.rolled_back = Some(why);
+            let is_over = |pin: &mut Pin| pin.refused == Some(id) && pin.revision == switch.current;
+            for kept in data.kept.values_mut() {
+                _ = kept.pin.take_if(is_over);
+            }
         }
         let owners = &mut components.owners;
         owners.retain(|_, owner| *owner != switch.component);

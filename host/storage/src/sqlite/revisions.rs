@@ -113,7 +113,8 @@ fn drop_old_bytes(connection: &Connection, component: &str, number: u32) -> rusq
                (SELECT hash FROM revisions WHERE component = ?1 AND number <= ?2)
                AND hash NOT IN (SELECT hash FROM revisions WHERE component = ?1 AND number > ?2)
                AND hash NOT IN (SELECT hash FROM revisions WHERE id IN
-                   (SELECT revision FROM pins UNION SELECT current FROM components
+                   (SELECT revision FROM pins UNION SELECT by_revision FROM replaced
+                    UNION SELECT current FROM components
                     UNION SELECT target FROM components WHERE target IS NOT NULL))";
     let values = params![component, number];
     connection.prepare_cached(sql)?.execute(values)?;
@@ -138,6 +139,11 @@ pub(super) fn switch(connection: &Connection, switch: &Switch) -> rusqlite::Resu
         connection
             .prepare_cached(sql)?
             .execute(params![revision.0, why])?;
+        // Who stayed here because of it has nothing to stay away from any more.
+        let sql = "DELETE FROM pins WHERE refused = ?1 AND revision = ?2";
+        connection
+            .prepare_cached(sql)?
+            .execute(params![revision.0, current])?;
     }
     let sql = "DELETE FROM actor_types WHERE component = ?1";
     connection.prepare_cached(sql)?.execute([component])?;

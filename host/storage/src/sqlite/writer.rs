@@ -85,7 +85,7 @@ impl Command {
 /// A command that has been carried out inside the transaction, waiting for its end.
 enum Done {
     Create(Reply<Created>, Result<Created>),
-    Open(Reply<Opened>, Result<Opened>),
+    Open(Reply<Opened>, Result<Box<Opened>>),
     Commit(Reply<Kept>, Result<Kept>),
     Other(Box<dyn Other>),
 }
@@ -98,7 +98,7 @@ impl Done {
     fn answer(self) {
         match self {
             Self::Create(reply, created) => _ = reply.send(created),
-            Self::Open(reply, opened) => _ = reply.send(opened),
+            Self::Open(reply, opened) => _ = reply.send(opened.map(|opened| *opened)),
             Self::Commit(reply, committed) => _ = reply.send(committed),
             Self::Other(other) => other.answer(None),
         }
@@ -174,7 +174,7 @@ fn write(
 /// What a command came to, before it is joined with whom to tell.
 enum Outcome {
     Created(Result<Created>),
-    Opened(Result<Opened>),
+    Opened(Result<Box<Opened>>),
     Committed(Result<Kept>),
     /// The command has it.
     Other,
@@ -201,7 +201,7 @@ fn carry_out(
         Command::Create(new, _) => Outcome::Created(own(create(connection, new))?),
         Command::Open(actor, _) => {
             let opened = own(open(connection, *actor))?;
-            Outcome::Opened(opened.and_then(|opened| opened.ok_or(Error::Gone)))
+            Outcome::Opened(opened.and_then(|opened| opened.map(Box::new).ok_or(Error::Gone)))
         }
         Command::Commit(new, _) => Outcome::Committed(commit(connection, new, faults)?),
         Command::Other(other) => {

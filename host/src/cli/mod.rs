@@ -1,5 +1,8 @@
 //! Flags and subcommands.
 
+mod deploy;
+mod develop;
+
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::settings::SETTINGS;
@@ -12,20 +15,15 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve())
-        .subcommand(
-            remote(
-                "deploy",
-                "Deploy components: upload, check, compile, switch over",
-            )
-            .arg(
-                Arg::new("file")
-                    .value_name("FILE.wasm")
-                    .required(true)
-                    .num_args(1..)
-                    .help("Components"),
-            ),
-        )
+        .subcommand(develop::new())
+        .subcommand(develop::dev())
+        .subcommand(deploy::deploy())
         .subcommand(remote("components", "List what is deployed"))
+        .subcommand(deploy::revisions())
+        .subcommand(deploy::rollout())
+        .subcommand(deploy::pin())
+        .subcommand(deploy::unpin())
+        .subcommand(deploy::pins())
         .subcommand(
             remote("actors", "List actors, oldest first")
                 .arg(namespace())
@@ -71,7 +69,7 @@ pub(crate) fn command() -> Command {
 fn queue() -> Command {
     let about = "Look into the queues of an actor, which is woken for that";
     let list = |name, about| {
-        of_actor(["queue", name], about, "")
+        of_actor("queue", name, about, "")
             .arg(
                 Arg::new("limit")
                     .long("limit")
@@ -87,7 +85,7 @@ fn queue() -> Command {
                     .help("With what was sent, as JSON"),
             )
     };
-    let change = |name, about| of_actor(["queue", name], about, "MESSAGE");
+    let change = |name, about| of_actor("queue", name, about, "MESSAGE");
     let dead = "List the dead letters, which were taken too often, oldest first";
     group("queue", about)
         .subcommand(list("list", "List the messages, oldest first"))
@@ -101,8 +99,8 @@ fn schedule() -> Command {
     let list = "List what is to run, next first, and the last runs";
     let cancel = "Remove entries; a run that has begun goes on";
     group("schedule", about)
-        .subcommand(of_actor(["schedule", "list"], list, ""))
-        .subcommand(of_actor(["schedule", "cancel"], cancel, "ENTRY"))
+        .subcommand(of_actor("schedule", "list", list, ""))
+        .subcommand(of_actor("schedule", "cancel", cancel, "ENTRY"))
 }
 
 fn group(name: &'static str, about: &'static str) -> Command {
@@ -112,8 +110,8 @@ fn group(name: &'static str, about: &'static str) -> Command {
         .arg_required_else_help(true)
 }
 
-/// A command about what one actor has: all of it, or the things that are named as `thing`.
-fn of_actor([group, name]: [&'static str; 2], about: &'static str, thing: &str) -> Command {
+/// A command about one actor, in a group or in none: about the actor, or the things of it that are named as `thing`.
+fn of_actor(group: &'static str, name: &'static str, about: &'static str, thing: &str) -> Command {
     let (things, more) = match thing {
         "" => (String::new(), String::new()),
         thing => (
@@ -121,10 +119,9 @@ fn of_actor([group, name]: [&'static str; 2], about: &'static str, thing: &str) 
             format!(", then one {thing} or more"),
         ),
     };
-    let usage = format!(
-        "greenroom {group} {name} [OPTIONS] TYPE KEY{things}\n       \
-         greenroom {group} {name} [OPTIONS] --id ID{things}"
-    );
+    let command = format!("greenroom {group} {name}").replace("  ", " ");
+    let usage =
+        format!("{command} [OPTIONS] TYPE KEY{things}\n       {command} [OPTIONS] --id ID{things}");
     remote(name, about)
         .override_usage(usage)
         .arg(namespace())
@@ -200,28 +197,43 @@ fn option(name: &'static str, value: &'static str) -> Arg {
 fn remote(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
-        .arg(
-            Arg::new("host")
-                .long("host")
-                .env("GREENROOM_HOST")
-                .value_name("URL")
-                .default_value("http://127.0.0.1:6420")
-                .help("The host"),
-        )
-        .arg(
-            Arg::new("token")
-                .long("token")
-                .env("GREENROOM_TOKEN")
-                .hide_env_values(true)
-                .value_name("TEXT")
-                .help("The host's token"),
-        )
+        .arg(host())
+        .arg(token())
         .arg(
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
                 .help("Print JSON, also for what the host refuses"),
         )
+}
+
+fn host() -> Arg {
+    Arg::new("host")
+        .long("host")
+        .env("GREENROOM_HOST")
+        .value_name("URL")
+        .default_value("http://127.0.0.1:6420")
+        .help("The host")
+}
+
+fn token() -> Arg {
+    Arg::new("token")
+        .long("token")
+        .env("GREENROOM_TOKEN")
+        .hide_env_values(true)
+        .value_name("TEXT")
+        .help("The host's token")
+}
+
+/// An option with a value.
+fn valued(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+/// An option that is there or not.
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    let flag = Arg::new(name).long(name).help(help);
+    flag.action(ArgAction::SetTrue)
 }
 
 fn namespace() -> Arg {
@@ -268,13 +280,15 @@ mod tests {
             ("queue retry --id 12 7 8", "12", 2),
             ("queue discard counter a 7", "", 3),
             ("schedule cancel counter a tick", "", 3),
+            ("pin counter a --revision 2", "", 2),
+            ("unpin --id 12", "12", 0),
         ] {
             let line = ["greenroom"].into_iter().chain(line.split(' '));
             let matches = command().try_get_matches_from(line).unwrap();
             let (_, matches) = matches.subcommand().unwrap();
-            let (_, matches) = matches.subcommand().unwrap();
+            let matches = matches.subcommand().map_or(matches, |(_, part)| part);
             assert_eq!(text(matches, "id"), id);
-            let given = matches.get_many::<String>("words").unwrap();
+            let given = matches.get_many::<String>("words").unwrap_or_default();
             assert_eq!(given.len(), words);
         }
         for line in [

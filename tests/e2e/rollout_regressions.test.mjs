@@ -1,0 +1,76 @@
+// What has gone wrong once on the way from one revision to another.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { account, accounts, arrived } from './accounts.mjs';
+import { inParallel, sameAgain, startHost, until } from './harness.mjs';
+
+const WATCHED = ['--rollout-window', '1h'];
+
+test('the call that wakes an actor on new code is not lost when that code is rolled back', async (t) => {
+  const host = await startHost(t, { components: ['account_v1'], flags: WATCHED });
+  const all = await accounts(host, 6);
+  for (const one of all) {
+    assert.equal(await one.call('deposit', 5), 5);
+    await one.sleep();
+  }
+  await host.deploy('account_v3');
+  for (const one of all) assert.equal(await one.call('deposit', 7), 12);
+  const { rolledBack } = await host.order('account', 'rollback');
+  assert.equal(rolledBack.migrated.committedSinceCount, all.length);
+  for (const one of all) {
+    assert.equal(await one.call('balance'), 12);
+    assert.equal(await one.version(), 3, 'its state cannot be read by what came before');
+  }
+});
+
+test('an actor that is pinned to a revision which was rolled back keeps what it does there', async (t) => {
+  const host = await startHost(t, { components: ['account_v1'], flags: WATCHED });
+  const [one] = await accounts(host, 1);
+  await one.call('deposit', 5);
+  await host.deploy('account_v3');
+  await until('it has gone over', async () => (await one.version()) === 3);
+  await host.order('account', 'rollback');
+  await until('it has gone back', async () => (await one.version()) === 1);
+  await host.pin(await one.id(), { revision: 2 });
+  await until('it is pinned', async () => (await one.version()) === 3);
+  for (const wanted of [6, 7, 8]) {
+    assert.equal(await one.call('deposit', 1), wanted);
+    await one.sleep();
+  }
+  assert.equal(await one.call('balance'), 8);
+});
+
+test('a deploy starts each awake actor once, whatever else is in its way', async (t) => {
+  const host = await startHost(t, { components: ['account_v1'], flags: WATCHED });
+  const all = await accounts(host, 20);
+  await host.deploy('account_v2');
+  const status = await until('all have gone over', async () => {
+    const status = await host.rollout('account');
+    return status.toMove === 0 && status.onNewest === all.length && status;
+  });
+  assert.equal(status.started, all.length);
+});
+
+test('an actor that falls asleep for long while a rollout waits for it costs no processor', async (t) => {
+  const host = await startHost(t, { components: ['account_v1'], flags: WATCHED });
+  const one = account(host);
+  await one.call('open', 'ann');
+  const slow = one.call('slow', 3_000);
+  // A later call is answered, so the slow one has begun.
+  await one.version();
+  const asleep = one.sleep();
+  await host.deploy(await sameAgain('account_v1', 1));
+  const ticks = async () => {
+    const [, , , , , , , , , , , user, system] = (await readFile(`/proc/${host.pid}/stat`, 'utf8')).split(/\) |\s/);
+    return Number(user) + Number(system);
+  };
+  const before = await ticks();
+  await slow;
+  await asleep;
+  // Ticks are hundredths of a second: far less than the two seconds or more that a loop would have run.
+  const used = (await ticks()) - before;
+  assert.ok(used < 100, `${used} hundredths of a second`);
+  await until('nobody is left to move', async () => (await host.rollout('account')).toMove === 0);
+});
