@@ -55,7 +55,7 @@ export async function rolledBack(host, component = NAME) {
   return status;
 }
 
-/** Deposits of 1, one after another, of several callers, until it is told to stop. */
+/** Deposits of 1, one after another, of several callers, until it is told to stop, or the test `t` is over. */
 export class Deposits {
   /** Those that were acknowledged, by account. */
   made;
@@ -65,10 +65,11 @@ export class Deposits {
   #work;
 
   /** With `apart`, no two callers deposit in the same account. */
-  constructor(accounts, { callers = 16, apart = false } = {}) {
+  constructor(t, accounts, { callers = 16, apart = false } = {}) {
     this.accounts = accounts;
     this.made = new Array(accounts.length).fill(0);
     this.#work = Promise.all(range(callers).map((caller) => this.#deposit(caller, apart ? callers : 1)));
+    t.after(() => this.stop());
   }
 
   async #deposit(caller, every) {

@@ -106,7 +106,7 @@ test('a deploy with an alarm due: it rings once, on time, for who is awake and w
   await Promise.all(listeners.map((each) => each.call('balance')));
 
   const began = performance.now();
-  const dueAt = (n) => 1_000 + 100 * n;
+  const dueAt = (n) => 2_000 + 100 * n;
   const left = (n) => Math.round(dueAt(n) - (performance.now() - began));
   await Promise.all([...awake.entries(), ...asleep.entries()].map(([n, each]) => each.call('later', left(n), 7)));
   await Promise.all(asleep.map((each) => each.sleep()));
@@ -133,12 +133,12 @@ test('a deploy with an alarm due: it rings once, on time, for who is awake and w
   }
 });
 
-test('a deploy of a revision that fails to start: callers notice nothing, it is rolled back, and the status says why', async () => {
+test('a deploy of a revision that fails to start: callers notice nothing, it is rolled back, and the status says why', async (t) => {
   const good = await standOn('account_v1');
   const all = await accounts(host, 40);
   const asleep = await accounts(host, 5);
   await Promise.all(asleep.map((each) => each.sleep()));
-  const load = new Deposits([...all, ...asleep]);
+  const load = new Deposits(t, [...all, ...asleep]);
   await load.more(100);
   const { revision } = await host.deploy('account_broken');
   await load.more(100);
@@ -191,9 +191,9 @@ test('a deploy of bytes that there were before is a revision of its own', async 
   assert.equal(hashes[first], hashes[again.revision]);
 });
 
-test('two deploys at once: both are answered, one after the other', async () => {
+test('two deploys at once: both are answered, one after the other', async (t) => {
   const before = await standOn('account_v1');
-  const load = new Deposits(await accounts(host, 20));
+  const load = new Deposits(t, await accounts(host, 20));
   const both = await Promise.all([host.deploy('account_v2'), host.deploy(await sameAgain('account_v1', 1))]);
   assert.deepEqual(both.map(({ isNew }) => isNew), [true, true]);
   assert.deepEqual(new Set(both.map(({ revision }) => revision)), new Set([before + 1, before + 2]));

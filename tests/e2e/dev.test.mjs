@@ -76,6 +76,13 @@ test('new refuses names that no crate can have, and to write over anything', asy
   assert.match(nowhere.stderr, /not the folder of greenroom-sdk/);
 });
 
+test('new finds the SDK of the checkout that it is called in', async () => {
+  const found = path.join(folder, 'found');
+  const { code, stderr } = await runCli(['new', 'found', '--path', found]);
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.ok((await readFile(path.join(found, 'Cargo.toml'), 'utf8')).includes(`path = "${path.join(ROOT, 'guest-sdk')}"`));
+});
+
 test('dev starts a host, and a change of the source reaches a client that stays connected', async (t) => {
   const running = dev(t, ['--listen', '127.0.0.1:0']);
   const [, url] = await running.says(/started a host at (http:\S+)/);

@@ -56,8 +56,7 @@ test('states are migrated once, of actors that are awake at once and of others w
 test('states are migrated under load: no call fails, and every deposit is in the state once', async (t) => {
   const host = await startOn(t, 'account_v1');
   const all = await accounts(host, 100);
-  const load = new Deposits(all, { callers: 32 });
-  t.after(() => load.stop());
+  const load = new Deposits(t, all, { callers: 32 });
   await load.more(200);
   await host.deploy('account_v3');
   await load.more(400);

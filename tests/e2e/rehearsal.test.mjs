@@ -14,7 +14,7 @@ describe('a rehearsal', () => {
     return headers['x-rivet-actor-generation'];
   };
 
-  test('touches nothing live: no state, no generation, no sleep, no connection, no message, no alarm', async () => {
+  test('touches nothing live: no state, no generation, no sleep, no connection, no message, no alarm', async (t) => {
     const [awake, asleep, waiting] = await accounts(host, 3);
     const connection = await connect(host, connectPath(NAME, awake.key));
     connection.subscribe('deposited');
@@ -29,7 +29,7 @@ describe('a rehearsal', () => {
       components: await host.manage('GET', '/components'),
     });
     const before = await look();
-    const load = new Deposits(await accounts(host, 10));
+    const load = new Deposits(t, await accounts(host, 10));
     await load.more(20);
     for (const rehearse of ['all', '1']) {
       const { tried, fine, failed, unclear, isIncomplete, tookMs } = await dryRun('account_v3', rehearse);

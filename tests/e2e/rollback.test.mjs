@@ -101,8 +101,7 @@ describe('a rollback after commits', () => {
   test('under load fails no call and loses no deposit, whoever goes back and whoever stays', async (t) => {
     const host = await startHost(t, { components: ['account_v1'], flags: ['--rollout-window', '1h'] });
     const all = await accounts(host, 200);
-    const load = new Deposits(all, { callers: 16 });
-    t.after(() => load.stop());
+    const load = new Deposits(t, all, { callers: 16 });
     await load.more(200);
     for (const round of range(3)) {
       await host.deploy(await sameAgain('account_v3', round));
@@ -155,8 +154,7 @@ describe('a rollback by itself', () => {
     const WINDOW_MS = 5_000;
     const host = await startHost(t, { components: ['account_v3'], flags: ['--rollout-window', `${WINDOW_MS}ms`] });
     const all = await accounts(host, 64);
-    const load = new Deposits(all, { callers: 32, apart: true });
-    t.after(() => load.stop());
+    const load = new Deposits(t, all, { callers: 32, apart: true });
     await load.more(300);
     assert.deepEqual(load.failures.map(String), []);
     const began = performance.now();
@@ -190,6 +188,25 @@ describe('a rollback by itself', () => {
     assert.ok(codeNow.every(({ pin }) => pin === null), 'somebody is pinned');
   });
 
+  test('is noticed by no caller, however many start at once on a revision that does not start', async (t) => {
+    const flags = ['--rollout-window', '1h', '--rollout-moves-max', '64'];
+    const host = await startHost(t, { components: ['account_v1'], flags });
+    const all = await accounts(host, 200);
+    const ids = await Promise.all(all.map((each) => each.id()));
+    const load = new Deposits(t, all, { callers: 64 });
+    for (const round of range(5)) {
+      // Some wake on it, others go over.
+      await Promise.all(ids.slice(100).map((id) => host.manage('POST', `/actors/${id}/sleep?namespace=default`, {})));
+      await host.deploy('account_broken');
+      await load.more(200);
+      assert.equal((await rolledBack(host)).rolledBack.revision, round + 2);
+    }
+    await load.more(100);
+    await load.end();
+    assert.deepEqual(new Set(await inParallel(16, all.length, (n) => all[n].version())), new Set([1]));
+    assert.deepEqual(await host.pins(NAME), []);
+  });
+
   test('gives states back that were migrated, and keeps those that have committed since', async (t) => {
     const flags = ['--rollout-window', '20s', '--rollout-failures-min', '3'];
     const host = await startHost(t, { components: ['account_v1'], flags });
@@ -197,7 +214,7 @@ describe('a rollback by itself', () => {
     const [calm, busy] = [all.slice(0, 30), all.slice(30)];
     await host.deploy('account_v4');
     await until('all are migrated', async () => (await host.rollout(NAME)).onNewest === 60);
-    const load = new Deposits(busy, { callers: 10, apart: true });
+    const load = new Deposits(t, busy, { callers: 10, apart: true });
     const status = await rolledBack(host);
     await load.more(50);
     await load.stop();

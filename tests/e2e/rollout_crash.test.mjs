@@ -149,7 +149,7 @@ test('a revision that does badly is rolled back also by a host that was killed m
   await host.deploy('account_v4');
   await again(host);
   assert.equal((await host.rollout(NAME)).target, 2);
-  const load = new Deposits(all, { callers: 8, apart: true });
+  const load = new Deposits(t, all, { callers: 8, apart: true });
   const status = await rolledBack(host);
   await load.stop();
   assert.match(status.rolledBack.reason, /broke down/);

@@ -46,8 +46,7 @@ test(`${DEPLOYS} deploys under ${CALLERS} callers, ${ACTORS} actors and ${SUBSCR
       return answer;
     },
   }));
-  const load = new Deposits(timed, { callers: CALLERS });
-  t.after(() => load.stop());
+  const load = new Deposits(t, timed, { callers: CALLERS });
   await load.more(BETWEEN);
   const began = performance.now();
   for (const n of range(DEPLOYS)) {

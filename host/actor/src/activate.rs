@@ -167,8 +167,11 @@ impl Life {
             let revisions = &self.parts.revisions;
             let on = active.revision_id;
             revisions.report(on, Report::Failed(reason));
-            let stays = revisions.could_not_start(&self.actor, written, on, reason);
-            if stays.await {
+            if let Some(placed) = self.handle.placed()
+                && revisions
+                    .could_not_start(&self.actor, written, &placed, reason)
+                    .await
+            {
                 return End::Again;
             }
         }

@@ -89,13 +89,13 @@ pub trait Revisions: Send + Sync + 'static {
     /// Takes note of what became of an actor. Does not wait.
     fn report(&self, on: RevisionId, report: Report<'_>);
 
-    /// An actor could not start on `on`, through the fault of that code. `true` if it stays on another from now on, so
-    /// that it should be opened again.
+    /// An actor could not start where it was placed, through the fault of that code. `true` if it goes on on another from
+    /// now on, so that it should be opened again.
     async fn could_not_start(
         &self,
         actor: &ActorRecord,
         written: Written,
-        on: RevisionId,
+        placed: &Placed,
         reason: &str,
     ) -> bool;
 }

@@ -124,7 +124,8 @@ impl Registry {
         if let Some(error) = self.taken(&upload.name, types) {
             return Err(refused(error, &report));
         }
-        if let Some(error) = component.as_deref().and_then(under_way) {
+        let under_way = component.as_deref().and_then(under_way);
+        if let Some(error) = under_way.filter(|_| !options.is_dry_run) {
             return Err(refused(error, &report));
         }
         if let Some(error) = report.not_granted(&options.granted) {
@@ -258,11 +259,6 @@ impl Registry {
             let text = format!("{} was changed meanwhile; try again", upload.name);
             return Err(ActorError::new(codes::COMPONENT_ROLLOUT_ACTIVE, text));
         }
-        // A rollout that goes to everybody has as good as arrived.
-        let component = match component {
-            Some(component) => Some(self.arrive(&component).await?),
-            None => None,
-        };
         let created_at = self.foundation.clock.now();
         let new = NewRevision {
             component: upload.name.clone(),
@@ -289,7 +285,7 @@ impl Registry {
                 let rollout = Some(rollout);
                 let component = Component {
                     rollout,
-                    ..component
+                    ..Component::clone(&component)
                 };
                 (component, RevisionStatus::RollingOut)
             }

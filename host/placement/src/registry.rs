@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use async_trait::async_trait;
-use greenroom_actor::{Assignment, Report, Revisions, Written};
+use greenroom_actor::{Assignment, Placed, Report, Revisions, Written};
 use greenroom_model::{ActorError, ActorType, ComponentName, codes};
 use greenroom_storage::{
     ActorRecord, Error as StorageError, Opened, Pin, Replaced, RevisionId, RevisionRecord,
@@ -288,9 +288,13 @@ impl Revisions for Registry {
         &self,
         actor: &ActorRecord,
         written: Written,
-        on: RevisionId,
+        placed: &Placed,
         reason: &str,
     ) -> bool {
+        let on = placed.revision;
+        if self.goes_elsewhere(actor, written, placed) {
+            return true;
+        }
         let stays = self.where_to_stay(actor, written, on).await;
         let stays = match stays {
             Ok(Some(stays)) => stays,
@@ -322,6 +326,21 @@ impl Revisions for Registry {
 }
 
 impl Registry {
+    /// Whether the actor is not to go to where it could not start any more: that was rolled back meanwhile, perhaps, and
+    /// because of others.
+    fn goes_elsewhere(&self, actor: &ActorRecord, written: Written, placed: &Placed) -> bool {
+        let actor_type = &actor.name.actor_type;
+        let who = Who {
+            id: actor.id,
+            actor_type,
+            key: &actor.name.key,
+            stands_on: written.by,
+            pin: placed.pin.as_ref(),
+        };
+        let component = self.component_of(actor_type);
+        component.is_some_and(|component| component.wanted(&who) != placed.revision)
+    }
+
     /// On which revision an actor goes on that cannot start on `on`, if there is one.
     async fn where_to_stay(
         &self,

@@ -71,7 +71,7 @@ pub struct Unfit {
     pub namespace: String,
     /// Its type.
     pub actor_type: String,
-    /// Its key, with `/` between the parts.
+    /// Its key, serialized.
     pub key: String,
     /// Why.
     pub reason: String,
@@ -178,7 +178,7 @@ fn name(list: &mut Vec<Unfit>, actor: &ActorRecord, reason: &str) {
         actor_id: actor.id.to_string(),
         namespace: actor.name.namespace.to_string(),
         actor_type: actor.name.actor_type.to_string(),
-        key: actor.name.key.parts().join("/"),
+        key: actor.name.key.as_serialized().to_owned(),
         reason: line.chars().take(500).collect(),
     });
 }

@@ -129,7 +129,7 @@ pub(super) fn refused_lines(error: &Json) -> Vec<String> {
             Some(format!("to allow that: --grant {widened}"))
         }
         Some("rehearsal_failed") => Some(
-            "to go on without these actors: --force; they stay on the revision that they are on"
+            "to go on without these actors: greenroom deploy --force; they stay on the revision that they are on"
                 .to_owned(),
         ),
         Some("rollout_active") => Some(format!(

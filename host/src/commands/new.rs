@@ -22,7 +22,7 @@ const TAKEN: &str = "abstract alloc as async await become box break build const 
 
 /// The files, under their names, with what is to be filled in in braces.
 const FILES: &[(&str, &str)] = &[
-    ("Cargo.toml", include_str!("../../templates/Cargo.toml")),
+    ("Cargo.toml", include_str!("../../templates/manifest.toml")),
     (".gitignore", include_str!("../../templates/gitignore")),
     ("README.md", include_str!("../../templates/README.md")),
     ("src/lib.rs", include_str!("../../templates/src/lib.rs")),

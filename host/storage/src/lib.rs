@@ -119,7 +119,8 @@ pub trait Alarms: Send + Sync + 'static {
 #[async_trait]
 pub trait Components: Send + Sync + 'static {
     /// Adds a revision, unless the component is on the way to, or on, the same bytes. The first of a component is
-    /// its current one at once; a rollout leads to any other, in place of one that may be under way. Bytes of
+    /// its current one at once; a rollout leads to any other. It takes the place of one that may be under way, whose revision counts as
+    /// rolled back: nobody has seen it arrive. Bytes of
     /// revisions beyond `kept_max` are dropped, except those that are current, pinned to, on the way, or the last to have migrated some
     /// actor's state. Durable
     /// when it returns.

@@ -372,3 +372,8 @@ pub struct PutRevision {
     /// Whether it came into being just now; otherwise the component runs, or is about to run, on the same bytes already.
     pub is_new: bool,
 }
+
+/// Why a revision counts as rolled back whose rollout another has ended.
+pub(crate) fn overtaken(number: u32) -> String {
+    format!("revision {number} took its place before it had arrived")
+}

@@ -85,6 +85,7 @@ async fn outcome(router: &Router, component: &Component) -> Outcome {
 async fn forget(router: &Router, component: &Component) {
     let storage = &router.foundation.storage;
     let by = component.current.id();
+    // A bounded batch at a time, so that the store's writer is not held up.
     loop {
         match storage.forget_replaced(by, FORGET_BATCH).await {
             Ok(count) if count < FORGET_BATCH => return,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use greenroom_actor::Order;
 use greenroom_model::{ActorError, ActorId, Millis, Revision, codes};
 use greenroom_storage::{
-    ActorRecord, Error as StorageError, Pin, PinnedActor, RevisionId, RevisionRecord,
+    ActorRecord, ActorRow, Error as StorageError, Opened, Pin, PinnedActor, RevisionId,
+    RevisionRecord,
 };
 
 use super::Component;
@@ -50,7 +51,7 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// `actor.not_found`, `component.revision_not_found`.
+    /// `actor.not_found`, `component.revision_not_found`; `api.bad_request` if that revision cannot read the actor's state.
     pub async fn pin(
         &self,
         id: ActorId,
@@ -61,31 +62,23 @@ impl Router {
         let component = self.component_of(&actor)?;
         let revisions = self.foundation.storage.revisions(&component.name).await;
         let revisions = revisions.map_err(storage_error)?;
-        let stands_on = match revision {
-            Some(_) => None,
-            None => self.stands_on(&actor).await?,
-        };
+        let opened = self.foundation.storage.peek(actor.row).await;
+        let opened = opened.map_err(gone)?;
+        let stands_on = self.runs_on(id).or(opened.revision);
         let is_it = |record: &&RevisionRecord| match (revision, stands_on) {
             (Some(number), _) => record.number.0 == number,
             (None, Some(id)) => record.id == id,
             (None, None) => record.id == component.current.id(),
         };
         let found = revisions.iter().find(is_it).filter(|record| record.is_kept);
-        let has_type = |record: &&RevisionRecord| {
-            let described = parse(record).ok();
-            described.is_some_and(|described| {
-                let mut types = described.actor_types.iter();
-                types.any(|t| t.name == actor.name.actor_type.as_str())
-            })
-        };
-        let found = found.filter(has_type);
         let Some(record) = found else {
             let text = format!(
-                "{} has no such revision with that actor type, or its code is no longer kept",
+                "{} has no such revision, or its code is no longer kept",
                 component.name
             );
             return Err(ActorError::new(codes::COMPONENT_REVISION_NOT_FOUND, text));
         };
+        check_fit(record, &actor, &opened)?;
         let pin = Pin {
             revision: record.id,
             refused: None,
@@ -113,29 +106,31 @@ impl Router {
         Ok(was_pinned)
     }
 
-    /// Some pinned actors of a component, oldest first: those after `after`.
+    /// Some pinned actors of a component, oldest first: those after `after`, which came with the page before; and where
+    /// the next page begins, if there may be one.
     ///
     /// # Errors
     ///
-    /// `component.not_found`, `actor.not_found`.
+    /// `component.not_found`.
     pub async fn pinned(
         &self,
         component: &str,
-        after: Option<ActorId>,
+        after: Option<i64>,
         count_max: usize,
-    ) -> Result<Vec<(ActorInfo, PinInfo)>, ActorError> {
+    ) -> Result<(Vec<(ActorInfo, PinInfo)>, Option<i64>), ActorError> {
         let component = self.registry.named(component)?;
-        let after = match after {
-            Some(id) => Some(self.directory.find(id).await?.ok_or_else(not_found)?.row),
-            None => None,
-        };
+        let after = after.map(ActorRow);
         let storage = &self.foundation.storage;
         let pinned = storage.pinned(&component.name, after, count_max).await;
+        let pinned = pinned.map_err(storage_error)?;
+        let is_full = pinned.len() >= count_max;
+        let last = pinned.last().filter(|_| is_full);
+        let last = last.map(|pinned| pinned.actor.row.0);
         let mut shown = Vec::new();
-        for PinnedActor { actor, pin } in pinned.map_err(storage_error)? {
+        for PinnedActor { actor, pin } in pinned {
             shown.push((self.info(&actor), self.pin_info(pin).await?));
         }
-        Ok(shown)
+        Ok((shown, last))
     }
 
     /// What an actor runs on, and what wrote its state.
@@ -146,13 +141,8 @@ impl Router {
     pub async fn code_of(&self, id: ActorId) -> Result<CodeInfo, ActorError> {
         let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
         let opened = self.foundation.storage.peek(actor.row).await;
-        let opened = opened.map_err(|error| match error {
-            StorageError::Gone => not_found(),
-            error => storage_error(error),
-        })?;
-        let handle = self.activations.get(id);
-        let placed = handle.and_then(|handle| handle.placed());
-        let runs_on = placed.map(|placed| placed.revision);
+        let opened = opened.map_err(gone)?;
+        let runs_on = self.runs_on(id);
         Ok(CodeInfo {
             actor: self.info(&actor),
             runs_on: self.number(runs_on).await?,
@@ -187,14 +177,9 @@ impl Router {
         Ok(record.map_err(storage_error)?.map(|record| record.number))
     }
 
-    /// What an actor runs on, or what wrote its state if it sleeps.
-    async fn stands_on(&self, actor: &ActorRecord) -> Result<Option<RevisionId>, ActorError> {
-        let handle = self.activations.get(actor.id);
-        if let Some(placed) = handle.and_then(|handle| handle.placed()) {
-            return Ok(Some(placed.revision));
-        }
-        let opened = self.foundation.storage.peek(actor.row).await;
-        Ok(opened.map_err(storage_error)?.revision)
+    fn runs_on(&self, id: ActorId) -> Option<RevisionId> {
+        let placed = self.activations.get(id)?.placed()?;
+        Some(placed.revision)
     }
 
     fn move_one(&self, id: ActorId) {
@@ -208,4 +193,34 @@ impl Router {
         let component = self.registry.component_of(actor_type);
         component.ok_or_else(|| type_not_found(actor_type))
     }
+}
+
+fn gone(error: StorageError) -> ActorError {
+    match error {
+        StorageError::Gone => not_found(),
+        error => storage_error(error),
+    }
+}
+
+/// Whether the actor could run on a revision.
+fn check_fit(
+    record: &RevisionRecord,
+    actor: &ActorRecord,
+    opened: &Opened,
+) -> Result<(), ActorError> {
+    let described = parse(record)?;
+    let (number, actor_type) = (record.number, &actor.name.actor_type);
+    let mut types = described.actor_types.iter();
+    let Some(described) = types.find(|t| t.name == actor_type.as_str()) else {
+        let text = format!("revision {number} has no actor type {actor_type}");
+        return Err(ActorError::new(codes::COMPONENT_REVISION_NOT_FOUND, text));
+    };
+    let version = opened.state_version;
+    let can_read = described.state_version == version || described.migrates_from.contains(&version);
+    if opened.state.is_some() && !can_read {
+        let text =
+            format!("revision {number} cannot read the actor's state, which has version {version}");
+        return Err(ActorError::new(codes::BAD_REQUEST, text));
+    }
+    Ok(())
 }

@@ -63,9 +63,14 @@ impl Query {
         self.limit.as_deref().map(limit).transpose()
     }
 
-    /// After which actor the page begins, if it says.
-    pub(super) fn cursor(&self) -> Result<Option<ActorId>, ActorError> {
-        self.cursor.as_deref().map(cursor).transpose()
+    /// Where the page begins, if it says, as `read` understands it.
+    pub(super) fn cursor<T>(&self, read: fn(&str) -> Option<T>) -> Result<Option<T>, ActorError> {
+        let wrong = || {
+            let text = "cursor has to be what the page before gave";
+            ActorError::new(codes::BAD_REQUEST, text)
+        };
+        let cursor = self.cursor.as_deref();
+        cursor.map(|text| read(text).ok_or_else(wrong)).transpose()
     }
 
     /// Whether the bodies of messages are wanted.
@@ -110,7 +115,7 @@ pub(super) async fn list(app: &App, query: &str) -> Result<Reply, ActorError> {
     let filter = ListFilter {
         namespace: Some(namespace),
         actor_type,
-        after: query.cursor()?,
+        after: query.cursor(|text| text.parse().ok())?,
         count_max: query.limit()?,
     };
     let found = app.router.list(filter).await?;
@@ -245,15 +250,6 @@ fn input(base64: &str) -> Result<Bytes, ActorError> {
                 "input has to be one CBOR value in base64",
             )
         })
-}
-
-fn cursor(text: &str) -> Result<ActorId, ActorError> {
-    text.parse().map_err(|()| {
-        ActorError::new(
-            codes::BAD_REQUEST,
-            "cursor has to be what the page before gave",
-        )
-    })
 }
 
 fn limit(text: &str) -> Result<usize, ActorError> {

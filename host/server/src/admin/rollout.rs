@@ -50,9 +50,9 @@ pub(super) async fn order(
 pub(super) async fn pins(app: &App, query: &str, name: &str) -> Result<Reply, ActorError> {
     let page = Query::parse(query);
     let count_max = page.limit()?.unwrap_or(PINS_DEFAULT).clamp(1, PINS_MAX);
-    let pinned = app.router.pinned(name, page.cursor()?, count_max).await?;
-    let next = (pinned.len() == count_max).then(|| pinned.last());
-    let next = next.flatten().map(|(actor, _)| actor.id.to_string());
+    let after = page.cursor(|text| text.parse().ok())?;
+    let (pinned, next) = app.router.pinned(name, after, count_max).await?;
+    let next = next.map(|next| next.to_string());
     let pins: Vec<Json> = pinned
         .iter()
         .map(|(actor, info)| json!({ "actor": shown(actor), "pin": pin_of(info) }))

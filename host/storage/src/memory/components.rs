@@ -136,6 +136,14 @@ impl crate::Components for Memory {
             rolled_back: None,
             is_kept: true,
         };
+        let before = components.runs_on.get(&new.component);
+        let before = before.and_then(|known| known.rollout.as_ref());
+        if let Some(target) = before.map(|way| way.target) {
+            let mut all = components.revisions.iter_mut();
+            if let Some(overtaken) = all.find(|revision| revision.id == target) {
+                overtaken.rolled_back = Some(crate::record::overtaken(number));
+            }
+        }
         components.revisions.push(revision.clone());
         components.bytes.insert(new.hash, new.bytes);
         match components.runs_on.get_mut(&new.component) {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::row::{REVISION_COLUMNS, parse, revision};
 use crate::record::{
     ComponentRecord, NewRevision, PutRevision, RevisionId, RevisionRecord, RolloutRecord, Switch,
+    overtaken,
 };
 use crate::{Error, Result};
 
@@ -39,7 +40,12 @@ pub(super) fn put(
         .prepare_cached(sql)?
         .execute(params![new.hash.0, &new.bytes[..]])?;
     let id = insert(connection, new, number)?;
-    if known.is_some() {
+    if let Some(known) = known {
+        if let Some(before) = &known.rollout {
+            let sql = "UPDATE revisions SET rolled_back = ?2 WHERE id = ?1";
+            let values = params![before.target.id.0, overtaken(number)];
+            connection.prepare_cached(sql)?.execute(values)?;
+        }
         let sql = "UPDATE components SET target = ?2, plan = ?3, is_paused = 0, begun_ms = ?4
                    WHERE component = ?1";
         let values = params![component, id, new.plan, new.created_at.0];
