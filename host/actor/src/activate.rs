@@ -166,7 +166,7 @@ impl Life {
         {
             let revisions = &self.parts.revisions;
             let on = active.revision_id;
-            revisions.report(on, Report::Failed(reason));
+            revisions.report(self.actor.id, on, Report::Failed(reason));
             if let Some(placed) = self.handle.placed()
                 && revisions
                     .could_not_start(&self.actor, written, &placed, reason)

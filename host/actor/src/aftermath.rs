@@ -46,7 +46,8 @@ impl Activation<'_> {
             End::Failed(failed) => failed.reason = failed.reason.take().map(|_| reason),
             _ => {
                 let report = Report::Crashed(&reason);
-                self.revisions.report(self.active.revision_id, report);
+                self.revisions
+                    .report(self.identity.id, self.active.revision_id, report);
             }
         }
         end

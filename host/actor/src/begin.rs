@@ -42,7 +42,8 @@ impl Activation<'_> {
         }
         self.is_started = true;
         let report = Report::Started;
-        self.revisions.report(self.active.revision_id, report);
+        self.revisions
+            .report(self.identity.id, self.active.revision_id, report);
         self.shared.set_started();
         self.turns.end_by(None);
         // Clients that went while the actor was not there.

@@ -312,10 +312,15 @@ impl Handle {
         self.0.placed().clone()
     }
 
-    /// Waits until no [`Order::Upgrade`] is left to be carried out, or the activation has ended. Cancel-safe.
+    /// Waits until no [`Order::Upgrade`] is left to be carried out and the instance after it has started, or the activation
+    /// has ended. Cancel-safe.
     pub async fn upgraded(&self) {
+        let started = async {
+            self.0.orders.no_upgrade().await;
+            self.0.orders.started().await;
+        };
         tokio::select! {
-            () = self.0.orders.no_upgrade() => {}
+            () = started => {}
             _ = self.0.ended.wait() => {}
         }
     }
@@ -450,6 +455,7 @@ impl Shared {
     pub(crate) fn set_started(&self) {
         // A second instance of the same activation changes nothing.
         _ = self.started.set(());
+        self.orders.set_started();
     }
 
     /// Says whether it may be put to sleep to make room, from now on.

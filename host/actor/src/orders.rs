@@ -1,7 +1,7 @@
 //! What an activation is told from outside. Orders only escalate: who is to be destroyed is not put to
 //! sleep instead.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio::sync::Notify;
 
@@ -20,6 +20,8 @@ pub enum Order {
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     strongest: AtomicU8,
+    /// An instance has made way for the next, which has not started yet.
+    is_between: AtomicBool,
     given: Notify,
 }
 
@@ -44,8 +46,27 @@ impl Orders {
         }
     }
 
-    /// An upgrade has been carried out; unless something stronger came meanwhile, nothing is left to do.
+    /// The next instance has started.
+    pub(crate) fn set_started(&self) {
+        self.is_between.store(false, Ordering::Release);
+        self.given.notify_waiters();
+    }
+
+    /// Waits until there is an instance that has started, or that is the first. Cancel-safe.
+    pub(crate) async fn started(&self) {
+        loop {
+            let mut given = std::pin::pin!(self.given.notified());
+            given.as_mut().enable();
+            if !self.is_between.load(Ordering::Acquire) {
+                return;
+            }
+            given.await;
+        }
+    }
+
+    /// An upgrade has been carried out; unless something stronger came meanwhile, nothing is left to do but to start.
     pub(crate) fn upgraded(&self) {
+        self.is_between.store(true, Ordering::Release);
         let upgrade = Order::Upgrade as u8;
         // Failing means that something stronger came, which stays.
         _ = self
@@ -103,6 +124,8 @@ mod tests {
         assert_eq!(orders.stronger(None).await, Order::Upgrade);
         orders.upgraded();
         orders.no_upgrade().await;
+        orders.set_started();
+        orders.started().await;
         orders.give(Order::Upgrade);
         assert_eq!(orders.stronger(None).await, Order::Upgrade);
     }

@@ -12,7 +12,7 @@ use greenroom_model::{
 use greenroom_runtime::{
     Arriving, Crash, Engine, Guest, Identity, Instance, Restored, Setup, Snapshot,
 };
-use greenroom_storage::{ActorRecord, Opened, Storage};
+use greenroom_storage::{ActorRecord, Opened, RevisionId, Storage};
 use tokio::time::timeout;
 
 use crate::conns::Conns;
@@ -27,7 +27,7 @@ use crate::waiters::Waiters;
 pub enum Rehearsed {
     /// It starts.
     Fine,
-    /// It was not tried: it has never been committed, is gone, or needs no migration.
+    /// It was not tried: it has never been committed, is gone, stays where an operator has pinned it, or needs no migration.
     Nothing,
     /// It does not start.
     Failed(String),
@@ -49,12 +49,14 @@ pub struct Stage {
 }
 
 /// Tries to start the actor on `active`, as it was last committed. Nobody notices anything of that: the actor may be awake
-/// meanwhile, and nothing is written or sent. With `only_migrated`, only if its state has to be migrated. Cancel-safe.
+/// meanwhile, and nothing is written or sent. With `only_migrated`, only if its state has to be migrated. A state that was
+/// migrated by one of the revisions that were `rolled_back` will be put back first. Cancel-safe.
 pub async fn rehearse(
     actor: &ActorRecord,
     active: &Arc<ActiveType>,
     stage: &Stage,
     only_migrated: bool,
+    rolled_back: &[RevisionId],
 ) -> Rehearsed {
     let mut opened = match stage.storage.peek(actor.row).await {
         Ok(opened) if opened.head == Head(0) => return Rehearsed::Nothing,
@@ -62,6 +64,22 @@ pub async fn rehearse(
         Err(greenroom_storage::Error::Gone) => return Rehearsed::Nothing,
         Err(error) => return Rehearsed::Unclear(error.to_string()),
     };
+    if opened.pin.as_ref().is_some_and(|pin| pin.refused.is_none()) {
+        return Rehearsed::Nothing;
+    }
+    // It would begin with what is put back then.
+    if let Some(replaced) = opened.replaced
+        && rolled_back.contains(&replaced.by)
+    {
+        match stage.storage.replaced(actor.row).await {
+            Ok(Some((by, version, state))) => {
+                (opened.revision, opened.state_version) = (Some(by), version);
+                opened.state = Some(state);
+            }
+            Ok(None) => {}
+            Err(error) => return Rehearsed::Unclear(error.to_string()),
+        }
+    }
     let from = active.migrates(&opened.state, opened.state_version);
     if only_migrated && from.is_none() {
         return Rehearsed::Nothing;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorError, ActorTypeDescription, Revision};
+use greenroom_model::{ActorError, ActorId, ActorTypeDescription, Revision};
 use greenroom_runtime::Compiled;
 use greenroom_storage::{ActorRecord, Opened, Pin, RevisionId};
 
@@ -87,7 +87,7 @@ pub trait Revisions: Send + Sync + 'static {
     async fn assign(&self, actor: &ActorRecord, opened: &Opened) -> Result<Assignment, ActorError>;
 
     /// Takes note of what became of an actor. Does not wait.
-    fn report(&self, on: RevisionId, report: Report<'_>);
+    fn report(&self, actor: ActorId, on: RevisionId, report: Report<'_>);
 
     /// An actor could not start where it was placed, through the fault of that code. `true` if it goes on on another from
     /// now on, so that it should be opened again.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ActorType, ComponentName, InvalidName};
 
+/// The longest name of a type in the guest's language, and of the tool that made it, in bytes.
+const TYPE_NAME_BYTES_MAX: usize = 4_096;
 /// The longest name of an action or a parameter, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 /// Actions in one actor type.
@@ -210,6 +212,9 @@ pub enum BadDescription {
         /// How many there may be.
         most: usize,
     },
+    /// The tool that made it has a name that is too long.
+    #[error("the tool that made it has a name of {0} bytes; at most 4096 are allowed")]
+    Sdk(usize),
     /// Two things of one name.
     #[error("it has two {what} named {name:?}")]
     Twice {
@@ -254,6 +259,9 @@ impl ComponentDescription {
     /// The first [`BadDescription`] found.
     pub fn check(&self, types_max: usize) -> Result<(), BadDescription> {
         ComponentName::new(&self.name)?;
+        if self.sdk.len() > TYPE_NAME_BYTES_MAX {
+            return Err(BadDescription::Sdk(self.sdk.len()));
+        }
         let found = self.actor_types.len();
         if found == 0 || found > types_max {
             return Err(BadDescription::TypeCount {
@@ -278,14 +286,16 @@ impl ActorTypeDescription {
             "actions",
             self.actions.iter().map(|action| action.name.as_str()),
         )?;
+        let is_type_name = |name: &str| name.len() <= TYPE_NAME_BYTES_MAX;
         let is_name = |name: &str| !name.is_empty() && name.len() <= NAME_BYTES_MAX;
         let is_action = |action: &ActionDescription| {
             is_name(&action.name)
                 && action.parameters.len() <= PARAMETERS_MAX
+                && action.result.as_deref().is_none_or(is_type_name)
                 && action
                     .parameters
                     .iter()
-                    .all(|parameter| is_name(&parameter.name))
+                    .all(|parameter| is_name(&parameter.name) && is_type_name(&parameter.type_name))
         };
         if self.actions.len() > ACTIONS_MAX || !self.actions.iter().all(is_action) {
             return Err(BadDescription::Actions(self.name.clone()));
@@ -294,14 +304,18 @@ impl ActorTypeDescription {
             "events",
             self.events.iter().map(|event| event.name.as_str()),
         )?;
-        if self.events.len() > EVENTS_MAX || !self.events.iter().all(|event| is_name(&event.name)) {
+        let is_event =
+            |event: &EventDescription| is_name(&event.name) && is_type_name(&event.type_name);
+        if self.events.len() > EVENTS_MAX || !self.events.iter().all(is_event) {
             return Err(BadDescription::Events(self.name.clone()));
         }
         all_differ(
             "queues",
             self.queues.iter().map(|queue| queue.name.as_str()),
         )?;
-        if self.queues.len() > QUEUES_MAX || !self.queues.iter().all(|queue| is_name(&queue.name)) {
+        let is_queue =
+            |queue: &QueueDescription| is_name(&queue.name) && is_type_name(&queue.type_name);
+        if self.queues.len() > QUEUES_MAX || !self.queues.iter().all(is_queue) {
             return Err(BadDescription::Queues(self.name.clone()));
         }
         if self.state_version == 0 || self.migrates_from.len() > MIGRATIONS_MAX {

@@ -89,20 +89,21 @@ impl Activations {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// Shows all of them. Must not take long: nobody else gets at them meanwhile.
-    pub(crate) fn visit(&self, mut visit: impl FnMut(&ActorRecord, &Handle)) {
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<(Arc<ActorRecord>, Handle)> {
+        let mut all = Vec::new();
         for shard in &*self.shards {
             let shard = lock(shard);
-            shard
-                .values()
-                .for_each(|awake| visit(&awake.actor, &awake.handle));
+            let awake = shard.values();
+            all.extend(awake.map(|awake| (awake.actor.clone(), awake.handle.clone())));
         }
+        all
     }
 
     /// Lets no activation begin any more, puts all to sleep, and waits for them.
     pub(crate) async fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
-        self.visit(|_, handle| handle.close());
+        self.all().iter().for_each(|(_, handle)| handle.close());
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -16,9 +16,12 @@ use tracing::info;
 use crate::deployed::{Deployed, RevisionInfo, RevisionStatus};
 use crate::directory::storage_error;
 use crate::registry::{Registry, internal, status};
-use crate::rehearsal::{self, Rehearsal};
+use crate::rehearsal::{self, Rehearsal, Wanted};
 use crate::report::{LimitsReport, Report};
 use crate::rollout::{Component, Plan, Rollout};
+
+/// Actors of one type in a sample: it is kept in memory.
+const SAMPLE_MAX: usize = 100_000;
 
 /// How an upload is to be deployed.
 #[derive(Debug, Clone, Default)]
@@ -211,17 +214,21 @@ impl Registry {
             Rehearsal::No => return Ok(()),
             // An earlier deploy may have left states that have still to be migrated.
             Rehearsal::IfMigrated if !report.is_migrating && !migrates(upload) => return Ok(()),
-            Rehearsal::IfMigrated => most,
-            Rehearsal::All => usize::MAX,
-            Rehearsal::Sample(count) => count,
+            Rehearsal::IfMigrated => Some(most),
+            Rehearsal::All => None,
+            Rehearsal::Sample(count) => Some(count.min(SAMPLE_MAX)),
         };
         // Without a number: it is none yet.
         let record = self.record(upload, options);
         let compiled = Some(upload.compiled.clone());
         let target = Deployed::new(record, upload.description.clone(), compiled);
         let only_migrated = options.rehearsal == Rehearsal::IfMigrated;
-        let rehearsed = rehearsal::run(&self.foundation, &target, count_max, only_migrated);
-        let rehearsed = rehearsed.await?;
+        let wanted = Wanted {
+            count_max,
+            only_migrated,
+            plan: &options.plan,
+        };
+        let rehearsed = rehearsal::run(&self.foundation, &target, &wanted).await?;
         if !only_migrated || report.is_migrating || rehearsed.tried > 0 {
             report.rehearsal = Some(rehearsed);
         }

@@ -91,7 +91,10 @@ impl Deployed {
         active.await.cloned().map(Some)
     }
 
-    async fn load(&self, foundation: &Foundation) -> Result<Compiled, ActorError> {
+    /// # Errors
+    ///
+    /// An internal error if its code is not there, or damaged.
+    pub(crate) async fn load(&self, foundation: &Foundation) -> Result<Compiled, ActorError> {
         let loaded = self.compiled.get_or_try_init(async || {
             let hash = self.record.hash;
             let stored = foundation.storage.component_bytes(hash);

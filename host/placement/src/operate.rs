@@ -9,6 +9,7 @@ use greenroom_model::{ActorError, ActorId, ComponentName, Lineage, Target, codes
 use greenroom_storage::ListQuery;
 use tracing::error;
 
+use crate::activations::closing;
 use crate::deploy::{DeployOptions, Deployment, NotDeployed};
 use crate::directory::storage_error;
 use crate::info::{ActorPage, ListFilter};
@@ -141,13 +142,30 @@ impl Router {
         let router = self.clone();
         let deploying = self.tasks.spawn(async move {
             let _place = place;
-            let deployment = router.registry.deploy(bytes, options).await;
+            let deployment = tokio::select! {
+                biased;
+                // A rehearsal takes minutes, and a host that stops has no time for that.
+                () = router.closing.cancelled() => Err(closing().into()),
+                deployment = router.registry.deploy(bytes, options) => deployment,
+            };
             router.watch_rollouts();
             deployment
         });
         deploying.await.unwrap_or_else(|error| {
             error!(%error, "a deploy broke down");
             Err(ActorError::internal().into())
+        })
+    }
+
+    /// Does something that must not be left half done: it goes on to its end when the future is dropped, because the client
+    /// has gone.
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ActorError>> + Send + 'static,
+    ) -> Result<T, ActorError> {
+        self.tasks.spawn(work).await.unwrap_or_else(|error| {
+            error!(%error, "what an operator wanted broke down");
+            Err(ActorError::internal())
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use async_trait::async_trait;
 use greenroom_actor::{Assignment, Placed, Report, Revisions, Written};
-use greenroom_model::{ActorError, ActorType, ComponentName, codes};
+use greenroom_model::{ActorError, ActorId, ActorType, ComponentName, codes};
 use greenroom_storage::{
     ActorRecord, Error as StorageError, Opened, Pin, Replaced, RevisionId, RevisionRecord,
 };
@@ -262,7 +262,7 @@ impl Revisions for Registry {
         let refused = opened.pin.as_ref().and_then(|pin| pin.refused);
         if refused.is_some_and(|refused| refused != goes) {
             // It was about another revision, and this one is tried anew.
-            let unpinned = self.foundation.storage.unpin(actor.row).await;
+            let unpinned = self.foundation.storage.unpin(actor.row, refused).await;
             unpinned.map_err(storage_error)?;
         }
         let deployed = self.deployed(&component, wanted).await?;
@@ -277,10 +277,10 @@ impl Revisions for Registry {
         active.map(Assignment::Run).ok_or_else(not_found)
     }
 
-    fn report(&self, on: RevisionId, report: Report<'_>) {
+    fn report(&self, actor: ActorId, on: RevisionId, report: Report<'_>) {
         let health = self.tables().watched.get(&on).cloned();
         if let Some(health) = health {
-            health.report(report);
+            health.report(actor, report);
         }
     }
 
@@ -292,6 +292,10 @@ impl Revisions for Registry {
         reason: &str,
     ) -> bool {
         let on = placed.revision;
+        if placed.pin.as_ref().is_some_and(|pin| pin.refused.is_none()) {
+            // An operator wants it there, and nowhere else.
+            return false;
+        }
         if self.goes_elsewhere(actor, written, placed) {
             return true;
         }
@@ -312,7 +316,9 @@ impl Revisions for Registry {
         };
         let ActorRecord { id, name, row, .. } = actor;
         match self.foundation.storage.pin(*row, pin).await {
-            Ok(()) => {
+            // Somebody else has said where it goes meanwhile.
+            Ok(false) => true,
+            Ok(true) => {
                 warn!(actor_id = %id, actor_type = %name.actor_type, key = %name.key, reason,
                     "an actor stays on the revision that wrote its state");
                 true

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 use greenroom_actor::{ActiveType, Rehearsed, Stage, rehearse};
 use greenroom_model::{ActorError, ActorId, ActorType};
-use greenroom_storage::{ActorRecord, ListQuery};
+use greenroom_storage::{ActorRecord, ListQuery, RevisionId};
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::info;
+use wildmatch::WildMatch;
 
 use crate::Foundation;
 use crate::deployed::Deployed;
 use crate::directory::storage_error;
+use crate::rollout::Plan;
 
 /// Actors that are tried at once: the machine has others to serve.
 const AT_ONCE: usize = 4;
@@ -42,14 +44,16 @@ pub enum Rehearsal {
 pub struct RehearsalReport {
     /// How many actors there are.
     pub actors: u64,
-    /// How many of them were tried. Those that have never committed anything are not, nor are, unless all were asked for,
-    /// those that need no migration.
+    /// How many of them were tried. Those that have never committed anything, and those that an operator has
+    /// pinned, are not; nor are, unless more was asked for, those that need no migration.
     pub tried: u64,
     /// How many would start.
     pub fine: u64,
     /// How many would not.
     pub failed: u64,
-    /// Those, with the reasons; the first 1,000.
+    /// How many of those go over at first, as far as the plan says. With any, the deploy is refused.
+    pub failed_at_first: u64,
+    /// Those that would not, with the reasons; the first 1,000.
     pub failures: Vec<Unfit>,
     /// How many cannot start without calling other actors, which a rehearsal does not.
     pub unclear: u64,
@@ -77,8 +81,17 @@ pub struct Unfit {
     pub reason: String,
 }
 
-/// Tries the actors of all types of `target`, at most `count_max` of each type; with `only_migrated`, only those whose states
-/// have to be migrated.
+/// Which actors are tried, and how it counts.
+pub(crate) struct Wanted<'a> {
+    /// At most so many of each type; all, without a number.
+    pub(crate) count_max: Option<usize>,
+    /// Only those whose states have to be migrated.
+    pub(crate) only_migrated: bool,
+    /// Those that go over at first: what becomes of others is told, and no reason to refuse the deploy.
+    pub(crate) plan: &'a Plan,
+}
+
+/// Tries actors of all types of `target`.
 ///
 /// # Errors
 ///
@@ -86,8 +99,7 @@ pub struct Unfit {
 pub(crate) async fn run(
     foundation: &Foundation,
     target: &Deployed,
-    count_max: usize,
-    only_migrated: bool,
+    wanted: &Wanted<'_>,
 ) -> Result<RehearsalReport, ActorError> {
     let began = Instant::now();
     let end = began + foundation.limits.rehearsal_max;
@@ -99,19 +111,24 @@ pub(crate) async fn run(
     };
     info!(component = %target.record.component, "rehearsing");
     let mut report = RehearsalReport::default();
+    let revisions = foundation.storage.revisions(&target.record.component).await;
+    let revisions = revisions.map_err(storage_error)?.into_iter();
+    let rolled_back = revisions.filter(|record| record.rolled_back.is_some());
+    let rolled_back: Vec<RevisionId> = rolled_back.map(|record| record.id).collect();
+    let patterns = wanted.plan.patterns();
     for actor_type in target.actor_types() {
         let Some(active) = target.active(&actor_type, foundation).await? else {
             continue;
         };
-        let (sample, count) = sample(foundation, &actor_type, count_max).await?;
-        report.actors += count;
         let trying = Trying {
             stage: &stage,
             active: &active,
-            only_migrated,
+            wanted,
+            patterns: &patterns,
+            rolled_back: &rolled_back,
             end,
         };
-        report.try_all(&trying, sample).await;
+        report.try_type(&trying, &actor_type).await?;
     }
     report.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let RehearsalReport { tried, failed, .. } = report;
@@ -123,11 +140,59 @@ pub(crate) async fn run(
 struct Trying<'a> {
     stage: &'a Stage,
     active: &'a Arc<ActiveType>,
-    only_migrated: bool,
+    wanted: &'a Wanted<'a>,
+    patterns: &'a [WildMatch],
+    rolled_back: &'a [RevisionId],
     end: Instant,
 }
 
 impl RehearsalReport {
+    /// Page by page if all are wanted, so that it does not matter how many there are.
+    async fn try_type(
+        &mut self,
+        trying: &Trying<'_>,
+        actor_type: &ActorType,
+    ) -> Result<(), ActorError> {
+        let mut chosen: BTreeMap<(u64, ActorId), ActorRecord> = BTreeMap::new();
+        let mut query = ListQuery {
+            namespace: None,
+            actor_type: Some(actor_type.clone()),
+            after: None,
+            count_max: PAGE,
+        };
+        loop {
+            if Instant::now() > trying.end {
+                self.is_incomplete = true;
+                break;
+            }
+            let page = trying.stage.storage.list(query.clone()).await;
+            let page = page.map_err(storage_error)?;
+            query.after = page.actors.last().map(|actor| actor.id);
+            self.actors += page.actors.len() as u64;
+            let Some(count_max) = trying.wanted.count_max else {
+                self.try_all(trying, page.actors).await;
+                if page.has_more {
+                    continue;
+                }
+                break;
+            };
+            // The low bits of ids are random: those with the smallest are a fair sample.
+            for actor in page.actors {
+                chosen.insert((luck(actor.id), actor.id), actor);
+                if chosen.len() > count_max {
+                    chosen.pop_last();
+                }
+            }
+            if !page.has_more {
+                break;
+            }
+        }
+        let mut actors: Vec<ActorRecord> = chosen.into_values().collect();
+        actors.sort_by_key(|actor| actor.id);
+        self.try_all(trying, actors).await;
+        Ok(())
+    }
+
     async fn try_all(&mut self, trying: &Trying<'_>, actors: Vec<ActorRecord>) {
         let tries = stream::iter(actors).map(async |actor| {
             if Instant::now() > trying.end {
@@ -136,28 +201,38 @@ impl RehearsalReport {
             let Trying {
                 stage,
                 active,
-                only_migrated,
+                wanted,
+                rolled_back,
                 ..
             } = trying;
-            let rehearsed = rehearse(&actor, active, stage, *only_migrated).await;
+            let only_migrated = wanted.only_migrated;
+            let rehearsed = rehearse(&actor, active, stage, only_migrated, rolled_back).await;
             (actor, Some(rehearsed))
         });
         let mut tries = std::pin::pin!(tries.buffered(AT_ONCE));
         while let Some((actor, rehearsed)) = tries.next().await {
             match rehearsed {
-                Some(rehearsed) => self.add(&actor, rehearsed),
+                Some(rehearsed) => {
+                    let name = &actor.name;
+                    let goes = trying
+                        .wanted
+                        .plan
+                        .selects(trying.patterns, (actor.id, &name.actor_type, &name.key));
+                    self.add(&actor, rehearsed, goes);
+                }
                 None => self.is_incomplete = true,
             }
         }
     }
 
-    fn add(&mut self, actor: &ActorRecord, rehearsed: Rehearsed) {
+    fn add(&mut self, actor: &ActorRecord, rehearsed: Rehearsed, goes: bool) {
         self.tried += u64::from(rehearsed != Rehearsed::Nothing);
         match rehearsed {
             Rehearsed::Nothing => {}
             Rehearsed::Fine => self.fine += 1,
             Rehearsed::Failed(reason) => {
                 self.failed += 1;
+                self.failed_at_first += u64::from(goes);
                 name(&mut self.failures, actor, &reason);
             }
             Rehearsed::Unclear(reason) => {
@@ -181,41 +256,6 @@ fn name(list: &mut Vec<Unfit>, actor: &ActorRecord, reason: &str) {
         key: actor.name.key.as_serialized().to_owned(),
         reason: line.chars().take(500).collect(),
     });
-}
-
-/// At most so many actors of a type, evenly out of all, oldest first; and how many there are.
-async fn sample(
-    foundation: &Foundation,
-    actor_type: &ActorType,
-    count_max: usize,
-) -> Result<(Vec<ActorRecord>, u64), ActorError> {
-    // The low bits of ids are random: those with the smallest are a fair sample.
-    let mut chosen: BTreeMap<(u64, ActorId), ActorRecord> = BTreeMap::new();
-    let mut query = ListQuery {
-        namespace: None,
-        actor_type: Some(actor_type.clone()),
-        after: None,
-        count_max: PAGE,
-    };
-    let mut count = 0;
-    loop {
-        let page = foundation.storage.list(query.clone()).await;
-        let page = page.map_err(storage_error)?;
-        query.after = page.actors.last().map(|actor| actor.id);
-        for actor in page.actors {
-            count += 1;
-            chosen.insert((luck(actor.id), actor.id), actor);
-            if chosen.len() > count_max {
-                chosen.pop_last();
-            }
-        }
-        if !page.has_more {
-            break;
-        }
-    }
-    let mut actors: Vec<ActorRecord> = chosen.into_values().collect();
-    actors.sort_by_key(|actor| actor.id);
-    Ok((actors, count))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]

@@ -67,12 +67,12 @@ impl Report {
     /// That there are actors that would not start on it.
     pub(crate) fn unfit(&self) -> Option<ActorError> {
         let rehearsal = self.rehearsal.as_ref()?;
-        if rehearsal.failed == 0 {
+        if rehearsal.failed_at_first == 0 {
             return None;
         }
         let text = format!(
             "{} of {} actors would not start on it; nothing was changed",
-            rehearsal.failed, rehearsal.tried
+            rehearsal.failed_at_first, rehearsal.tried
         );
         Some(ActorError::new(codes::COMPONENT_REHEARSAL_FAILED, text))
     }

@@ -64,6 +64,10 @@ pub trait Actors: Send + Sync + 'static {
     /// [`Error::Gone`] if the actor was destroyed.
     async fn open(&self, actor: ActorRow) -> Result<Opened>;
 
+    /// The state that there was before the actor's was migrated, if that is kept and nothing has changed since: what
+    /// [`restore`](Self::restore) would put back. With the revision that wrote it, and its version.
+    async fn replaced(&self, actor: ActorRow) -> Result<Option<(RevisionId, u32, Bytes)>>;
+
     /// What an activation would start from, without taking the actor over: nothing changes for anybody.
     ///
     /// # Errors
@@ -143,6 +147,9 @@ pub trait Components: Send + Sync + 'static {
     /// All revisions of a component, newest first.
     async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>>;
 
+    /// The newest revision of a component.
+    async fn newest_revision(&self, component: &ComponentName) -> Result<Option<RevisionRecord>>;
+
     /// The Wasm bytes with this hash.
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>>;
 
@@ -161,13 +168,17 @@ pub trait Pins: Send + Sync + 'static {
     /// Pins an actor, in place of an earlier pin. Holds from its next [`open`](Actors::open) on. Durable when it
     /// returns.
     ///
+    /// A pin because of a refused revision takes the place of none that an operator has made, and is only made while some
+    /// component is on that revision, or on the way to it. `false` if it was not made.
+    ///
     /// # Errors
     ///
     /// [`Error::Gone`] if the actor was destroyed.
-    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<()>;
+    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<bool>;
 
-    /// Lets an actor go with the others again; `false` if it was not pinned. Durable when it returns.
-    async fn unpin(&self, actor: ActorRow) -> Result<bool>;
+    /// Lets an actor go with the others again, if it is pinned: because `refused` was refused or, without that, whyever.
+    /// `false` if not. Durable when it returns.
+    async fn unpin(&self, actor: ActorRow, refused: Option<RevisionId>) -> Result<bool>;
 
     /// Pinned actors of a component, oldest first, at most `count_max` of them: those after `after`, which was
     /// the last of the page before.

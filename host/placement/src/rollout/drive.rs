@@ -20,6 +20,8 @@ use crate::router::Router;
 
 /// How long to wait before those are looked at again that have not gone over yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often it is looked whether those that were about to start have chosen.
+const LOOKS_MAX: u32 = 100;
 /// How long to wait before something is tried again that the store could not keep.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Earlier states that are forgotten at once.
@@ -53,10 +55,12 @@ pub(crate) async fn drive(router: Arc<Router>, name: ComponentName) {
 async fn outcome(router: &Router, component: &Component) -> Outcome {
     let rollout = component.rollout.as_ref();
     let going = async {
-        if rollout.is_some() {
-            forget(router, component).await;
-        }
-        router.move_awake(component).await;
+        let forgetting = async {
+            if rollout.is_some() {
+                forget(router, component).await;
+            }
+        };
+        tokio::join!(forgetting, router.move_awake(component));
         match rollout {
             Some(rollout) if rollout.plan.is_everyone() && !rollout.is_paused => {
                 sleep(router.foundation.limits.rollout_window).await;
@@ -107,6 +111,13 @@ async fn arrive(
     let Some(component) = under_way(router, name, target) else {
         return Ok(());
     };
+    // Somebody may have held it up, or it may have broken down, just before.
+    let is_well = |rollout: &Rollout| {
+        !rollout.is_paused && rollout.plan.is_everyone() && rollout.health.verdict().is_none()
+    };
+    if !component.rollout.as_ref().is_some_and(is_well) {
+        return Ok(());
+    }
     let arrived = router.registry.arrive(&component).await?;
     info!(component = %name, revision = %arrived.current.record.number, "a rollout has arrived");
     Ok(())
@@ -159,11 +170,14 @@ impl Router {
     /// Moves awake actors that run on another revision than they are to, a few at a time, until there are none.
     async fn move_awake(&self, component: &Component) {
         let most = self.foundation.limits.rollout_moves_max;
+        let mut looks = 0;
         loop {
             let Standing {
                 misplaced, opening, ..
             } = self.standing(component);
-            if misplaced.is_empty() && opening == 0 {
+            looks = if misplaced.is_empty() { looks + 1 } else { 0 };
+            // Those that open their data for the first time now know of the change.
+            if misplaced.is_empty() && (opening == 0 || looks > LOOKS_MAX) {
                 return;
             }
             let moves = stream::iter(misplaced).for_each_concurrent(most, async |handle| {
@@ -180,27 +194,28 @@ impl Router {
     pub(super) fn standing(&self, component: &Component) -> Standing {
         let mut standing = Standing::default();
         let newest = component.newest().id();
-        self.activations.visit(|actor, handle| {
+        // What is to be decided takes too long for those who want to get at the actors meanwhile.
+        for (actor, handle) in self.activations.all() {
             let actor_type = &actor.name.actor_type;
             let owner = self.registry.component_of(actor_type);
             if owner
                 .as_ref()
                 .is_some_and(|owner| owner.name != component.name)
             {
-                return;
+                continue;
             }
             standing.awake += 1;
             let Some(placed) = handle.placed() else {
                 standing.opening += 1;
-                return;
+                continue;
             };
             standing.on_newest += usize::from(placed.revision == newest);
             let who = Who::awake(actor.id, actor_type, &actor.name.key, &placed);
             // One whose type is given up has nowhere to go, and ends by being told to.
             if owner.is_none_or(|owner| owner.wanted(&who) != placed.revision) {
-                standing.misplaced.push(handle.clone());
+                standing.misplaced.push(handle);
             }
-        });
+        }
         standing
     }
 }

@@ -1,16 +1,18 @@
 //! How actors get on with a new revision, and when that is too badly.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use greenroom_actor::Report;
-use greenroom_model::Limits;
+use greenroom_model::{ActorId, Limits};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The window slides in so many steps.
 const STEPS: u32 = 30;
+/// Actors that are told apart; with more, the first stand for all.
+const ACTORS_MAX: usize = 20_000;
 /// Reasons that are remembered, for whoever asks why.
 const REASONS_MAX: usize = 16;
 /// How much of a reason is.
@@ -49,6 +51,10 @@ pub(crate) struct Health {
 struct Inner {
     steps: VecDeque<Step>,
     total: Counts,
+    /// The actors that have been on the revision.
+    seen: HashSet<ActorId>,
+    /// Those that failed there, and when they last did.
+    failing: HashMap<ActorId, Instant>,
     reasons: Vec<String>,
     /// Why it was too bad, when it first was.
     verdict: Option<String>,
@@ -98,7 +104,7 @@ impl Health {
         }
     }
 
-    pub(crate) fn report(&self, report: Report<'_>) {
+    pub(crate) fn report(&self, actor: ActorId, report: Report<'_>) {
         let mut inner = self.lock();
         let now = Instant::now();
         let Bounds { window, .. } = self.bounds;
@@ -120,9 +126,15 @@ impl Health {
             step.counts.add(report);
         }
         inner.total.add(report);
+        if inner.seen.len() < ACTORS_MAX {
+            inner.seen.insert(actor);
+        }
         if let Report::Failed(reason) | Report::Crashed(reason) = report {
+            if inner.failing.len() < ACTORS_MAX {
+                inner.failing.insert(actor, now);
+            }
             inner.note(reason);
-            self.judge(&mut inner);
+            self.judge(&mut inner, now);
         }
     }
 
@@ -152,25 +164,28 @@ impl Health {
         self.lock().reasons.clone()
     }
 
-    fn judge(&self, inner: &mut Inner) {
+    /// One actor that breaks down again and again says little of the others, so it is actors that are compared.
+    fn judge(&self, inner: &mut Inner, now: Instant) {
         let recent = inner.steps.iter().map(|step| step.counts);
         let recent = recent.fold(Counts::default(), Counts::plus);
         let failures = recent.failed + recent.crashed;
-        // Each start that went well may still break down; each that did not has.
-        let starts = recent.started + recent.failed;
         let Bounds {
             window,
             percent,
             failures_min,
         } = self.bounds;
-        let is_too_much = failures * 100 > starts.max(failures) * u64::from(percent);
+        inner
+            .failing
+            .retain(|_, last| now.duration_since(*last) <= window);
+        let (failing, seen) = (inner.failing.len() as u64, inner.seen.len() as u64);
+        let is_too_much = failing * 100 > seen * u64::from(percent);
         if inner.verdict.is_some() || failures < failures_min.into() || !is_too_much {
             return;
         }
         let last = inner.reasons.last().map_or("", String::as_str);
         inner.verdict = Some(format!(
-            "{failures} failures at {starts} starts within {window:?} ({percent} % are allowed): {} \
-             could not start, {} broke down; for example: {last}",
+            "{failing} of {seen} actors failed within {window:?} ({percent} % may), {failures} times: {} \
+             starts, {} breakdowns; for example: {last}",
             recent.failed, recent.crashed
         ));
         self.tripped.notify_waiters();
@@ -205,43 +220,52 @@ mod tests {
         })
     }
 
-    fn report(health: &Health, report: Report<'_>, times: usize) {
-        for _ in 0..times {
-            health.report(report);
-        }
+    /// One report of each of these actors.
+    fn report(health: &Health, report: Report<'_>, actors: std::ops::Range<u128>) {
+        actors.for_each(|actor| health.report(ActorId::from_u128(actor), report));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_few_failures_among_many_starts_are_borne() {
+    async fn a_few_failing_actors_among_many_are_borne() {
         let health = health();
-        report(&health, Report::Started, 100);
-        report(&health, Report::Crashed("a panic\nwith a backtrace"), 10);
+        report(&health, Report::Started, 0..100);
+        report(&health, Report::Crashed("a panic\nwith a backtrace"), 0..10);
         assert_eq!(health.verdict(), None);
-        report(&health, Report::Crashed("a panic\nelsewhere"), 1);
+        report(&health, Report::Crashed("a panic\nelsewhere"), 10..11);
         let verdict = health.tripped().await;
-        assert!(
-            verdict.starts_with("11 failures at 100 starts"),
-            "{verdict}"
-        );
+        assert!(verdict.starts_with("11 of 100 actors failed"), "{verdict}");
         assert!(verdict.ends_with("a panic"), "{verdict}");
         assert_eq!(health.reasons(), ["a panic"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_few_failures_are_no_reason_however_few_starts_there_were() {
+    async fn one_actor_among_many_may_fail_for_ever() {
         let health = health();
-        report(&health, Report::Failed("no owner"), 4);
+        report(&health, Report::Started, 0..100);
+        for _ in 0..1_000 {
+            report(&health, Report::Crashed("mine"), 7..8);
+            report(&health, Report::Started, 7..8);
+        }
         assert_eq!(health.verdict(), None);
-        report(&health, Report::Failed("no owner"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_few_failures_are_no_reason_however_few_actors_there_were() {
+        let health = health();
+        for _ in 0..4 {
+            report(&health, Report::Failed("no owner"), 0..1);
+        }
+        assert_eq!(health.verdict(), None);
+        report(&health, Report::Failed("no owner"), 0..1);
         assert!(health.verdict().is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_long_past_does_not_count() {
         let health = health();
-        report(&health, Report::Failed("x"), 4);
+        report(&health, Report::Failed("x"), 0..4);
         tokio::time::advance(Duration::from_secs(31)).await;
-        report(&health, Report::Failed("x"), 4);
+        report(&health, Report::Failed("x"), 4..8);
         assert_eq!(health.verdict(), None);
         assert_eq!(health.counts().failed, 8);
     }

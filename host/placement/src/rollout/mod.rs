@@ -12,6 +12,7 @@ use std::sync::Arc;
 use greenroom_model::{ActorError, ComponentName, Millis};
 use greenroom_storage::{ComponentRecord, RevisionId, Switch};
 use tokio::sync::Notify;
+use wildmatch::WildMatch;
 
 use crate::Foundation;
 use crate::deployed::Deployed;
@@ -41,6 +42,8 @@ pub(crate) struct Component {
 pub(crate) struct Rollout {
     pub(crate) target: Arc<Deployed>,
     pub(crate) plan: Plan,
+    /// Those of the plan.
+    pub(crate) patterns: Arc<[WildMatch]>,
     pub(crate) is_paused: bool,
     pub(crate) begun_at: Millis,
     pub(crate) health: Arc<Health>,
@@ -55,6 +58,7 @@ impl Rollout {
     ) -> Self {
         Self {
             target,
+            patterns: plan.patterns(),
             plan,
             is_paused: false,
             begun_at,
@@ -102,6 +106,7 @@ impl Component {
         let way = Way {
             target,
             plan: &rollout.plan,
+            patterns: &rollout.patterns,
             is_paused: rollout.is_paused,
         };
         let way = rollout.target.of_type(who.actor_type).map(|_| way);

@@ -138,8 +138,8 @@ impl Router {
         &self,
         component: &Component,
     ) -> Result<Option<RevisionRecord>, ActorError> {
-        let revisions = self.foundation.storage.revisions(&component.name).await;
-        let newest = revisions.map_err(storage_error)?.into_iter().next();
+        let newest = self.foundation.storage.newest_revision(&component.name);
+        let newest = newest.await.map_err(storage_error)?;
         Ok(newest.filter(|newest| newest.rolled_back.is_some()))
     }
 
@@ -148,8 +148,12 @@ impl Router {
     /// # Errors
     ///
     /// `component.no_rollout`.
-    pub async fn pause_rollout(&self, component: &str, is_paused: bool) -> Result<(), ActorError> {
-        let change = |rollout: &mut Rollout| {
+    pub async fn pause_rollout(
+        self: &Arc<Self>,
+        component: &str,
+        is_paused: bool,
+    ) -> Result<(), ActorError> {
+        let change = move |rollout: &mut Rollout| {
             rollout.is_paused = is_paused;
             Ok(())
         };
@@ -162,7 +166,11 @@ impl Router {
     ///
     /// `component.no_rollout`; `api.bad_request` if the number makes no sense, or is smaller than before: who has gone
     /// over cannot be sent back one by one.
-    pub async fn promote(&self, component: &str, percent: Option<f64>) -> Result<(), ActorError> {
+    pub async fn promote(
+        self: &Arc<Self>,
+        component: &str,
+        percent: Option<f64>,
+    ) -> Result<(), ActorError> {
         if let Some(percent) = percent {
             let plan = Plan {
                 percent,
@@ -171,7 +179,7 @@ impl Router {
             plan.check()
                 .map_err(|bad| ActorError::new(codes::BAD_REQUEST, bad.to_string()))?;
         }
-        self.change_rollout(component, |rollout| {
+        let change = move |rollout: &mut Rollout| {
             rollout.is_paused = false;
             match percent {
                 Some(percent) if percent < rollout.plan.percent => {
@@ -181,12 +189,23 @@ impl Router {
                 Some(percent) => rollout.plan.percent = percent,
                 None => rollout.plan = Plan::default(),
             }
+            rollout.patterns = rollout.plan.patterns();
             Ok(())
-        })
-        .await
+        };
+        self.change_rollout(component, change).await
     }
 
     async fn change_rollout(
+        self: &Arc<Self>,
+        component: &str,
+        change: impl FnOnce(&mut Rollout) -> Result<(), ActorError> + Send + 'static,
+    ) -> Result<(), ActorError> {
+        let (router, component) = (self.clone(), component.to_owned());
+        self.to_the_end(async move { router.change_now(&component, change).await })
+            .await
+    }
+
+    async fn change_now(
         &self,
         component: &str,
         change: impl FnOnce(&mut Rollout) -> Result<(), ActorError>,
@@ -213,7 +232,17 @@ impl Router {
     /// # Errors
     ///
     /// `component.no_earlier_revision`; `component.type_taken` if that revision has a type which is another component's by now.
-    pub async fn roll_back(&self, component: &str, why: &str) -> Result<Revision, ActorError> {
+    pub async fn roll_back(
+        self: &Arc<Self>,
+        component: &str,
+        why: &str,
+    ) -> Result<Revision, ActorError> {
+        let (router, component, why) = (self.clone(), component.to_owned(), why.to_owned());
+        self.to_the_end(async move { router.roll_back_now(&component, &why).await })
+            .await
+    }
+
+    async fn roll_back_now(&self, component: &str, why: &str) -> Result<Revision, ActorError> {
         let _turn = self.registry.changing.lock().await;
         let component = self.registry.named(component)?;
         let bad = component.newest().id();
@@ -248,7 +277,11 @@ impl Router {
         let earlier = Deployed::from_record(earlier)?;
         match self.registry.taken(&component.name, earlier.actor_types()) {
             Some(taken) => Err(taken),
-            None => Ok(Arc::new(earlier)),
+            None => {
+                // Before anything is changed: its code may be damaged, and compiling it takes a while.
+                earlier.load(&self.foundation).await?;
+                Ok(Arc::new(earlier))
+            }
         }
     }
 }

@@ -53,6 +53,17 @@ impl Router {
     ///
     /// `actor.not_found`, `component.revision_not_found`; `api.bad_request` if that revision cannot read the actor's state.
     pub async fn pin(
+        self: &Arc<Self>,
+        id: ActorId,
+        revision: Option<u32>,
+        reason: &str,
+    ) -> Result<Revision, ActorError> {
+        let (router, reason) = (self.clone(), reason.to_owned());
+        self.to_the_end(async move { router.pin_now(id, revision, &reason).await })
+            .await
+    }
+
+    async fn pin_now(
         &self,
         id: ActorId,
         revision: Option<u32>,
@@ -78,7 +89,11 @@ impl Router {
             );
             return Err(ActorError::new(codes::COMPONENT_REVISION_NOT_FOUND, text));
         };
-        check_fit(record, &actor, &opened)?;
+        let version = match self.put_back(&actor, &opened, &revisions).await? {
+            Some(version) => Some(version),
+            None => opened.state.as_ref().map(|_| opened.state_version),
+        };
+        check_fit(record, &actor, version)?;
         let pin = Pin {
             revision: record.id,
             refused: None,
@@ -96,14 +111,36 @@ impl Router {
     /// # Errors
     ///
     /// `actor.not_found`.
-    pub async fn unpin(&self, id: ActorId) -> Result<bool, ActorError> {
+    pub async fn unpin(self: &Arc<Self>, id: ActorId) -> Result<bool, ActorError> {
         let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
-        let unpinned = self.foundation.storage.unpin(actor.row).await;
-        let was_pinned = unpinned.map_err(storage_error)?;
-        if was_pinned {
-            self.move_one(id);
+        let router = self.clone();
+        self.to_the_end(async move {
+            let unpinned = router.foundation.storage.unpin(actor.row, None).await;
+            let was_pinned = unpinned.map_err(storage_error)?;
+            if was_pinned {
+                router.move_one(id);
+            }
+            Ok(was_pinned)
+        })
+        .await
+    }
+
+    /// The version of the state that will be put back when the actor next starts, if one will.
+    async fn put_back(
+        &self,
+        actor: &ActorRecord,
+        opened: &Opened,
+        revisions: &[RevisionRecord],
+    ) -> Result<Option<u32>, ActorError> {
+        let by = opened.replaced.map(|replaced| replaced.by);
+        let is_by = |record: &&RevisionRecord| Some(record.id) == by;
+        let by = revisions.iter().find(is_by);
+        if by.is_none_or(|by| by.rolled_back.is_none()) {
+            return Ok(None);
         }
-        Ok(was_pinned)
+        let replaced = self.foundation.storage.replaced(actor.row).await;
+        let replaced = replaced.map_err(storage_error)?;
+        Ok(replaced.map(|(_, version, _)| version))
     }
 
     /// Some pinned actors of a component, oldest first: those after `after`, which came with the page before; and where
@@ -206,7 +243,7 @@ fn gone(error: StorageError) -> ActorError {
 fn check_fit(
     record: &RevisionRecord,
     actor: &ActorRecord,
-    opened: &Opened,
+    state_version: Option<u32>,
 ) -> Result<(), ActorError> {
     let described = parse(record)?;
     let (number, actor_type) = (record.number, &actor.name.actor_type);
@@ -215,9 +252,10 @@ fn check_fit(
         let text = format!("revision {number} has no actor type {actor_type}");
         return Err(ActorError::new(codes::COMPONENT_REVISION_NOT_FOUND, text));
     };
-    let version = opened.state_version;
-    let can_read = described.state_version == version || described.migrates_from.contains(&version);
-    if opened.state.is_some() && !can_read {
+    let can_read = |version: &u32| {
+        described.state_version == *version || described.migrates_from.contains(version)
+    };
+    if let Some(version) = state_version.filter(|version| !can_read(version)) {
         let text =
             format!("revision {number} cannot read the actor's state, which has version {version}");
         return Err(ActorError::new(codes::BAD_REQUEST, text));

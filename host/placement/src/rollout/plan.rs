@@ -1,5 +1,7 @@
 //! Which actors go over to a new revision, and when: the rules, and nothing else.
 
+use std::sync::Arc;
+
 use greenroom_actor::Placed;
 use greenroom_model::{ActorId, ActorKey, ActorType};
 use greenroom_storage::{Pin, RevisionId};
@@ -75,19 +77,27 @@ impl Plan {
         self.percent >= 100.0 && self.actor_types.is_empty() && self.keys.is_empty()
     }
 
-    fn selects(&self, who: &Who<'_>) -> bool {
-        let is_type = |name: &String| name == who.actor_type.as_str();
-        if !self.actor_types.is_empty() && !self.actor_types.iter().any(is_type) {
+    /// Its patterns, ready to be matched: making them takes longer than matching.
+    pub(crate) fn patterns(&self) -> Arc<[WildMatch]> {
+        self.keys.iter().map(|key| WildMatch::new(key)).collect()
+    }
+
+    /// Whether an actor goes. `patterns` are [those of the plan](Self::patterns).
+    pub(crate) fn selects(
+        &self,
+        patterns: &[WildMatch],
+        (id, actor_type, key): (ActorId, &ActorType, &ActorKey),
+    ) -> bool {
+        let is_type = |name: &String| name == actor_type.as_str();
+        if place_of(id) >= self.percent
+            || !(self.actor_types.is_empty() || self.actor_types.iter().any(is_type))
+        {
             return false;
         }
-        if !self.keys.is_empty() {
-            let key = who.key.parts().join("/");
-            let is_match = |pattern: &String| WildMatch::new(pattern).matches(&key);
-            if !self.keys.iter().any(is_match) {
-                return false;
-            }
+        patterns.is_empty() || {
+            let key = key.parts().join("/");
+            patterns.iter().any(|pattern| pattern.matches(&key))
         }
-        place_of(who.id) < self.percent
     }
 }
 
@@ -116,6 +126,7 @@ pub(crate) struct Who<'a> {
 pub(crate) struct Way<'a> {
     pub(crate) target: RevisionId,
     pub(crate) plan: &'a Plan,
+    pub(crate) patterns: &'a [WildMatch],
     /// Nobody goes over any more, and nobody goes back.
     pub(crate) is_paused: bool,
 }
@@ -124,7 +135,13 @@ pub(crate) struct Way<'a> {
 pub(crate) fn wanted(who: &Who<'_>, current: RevisionId, way: Option<Way<'_>>) -> RevisionId {
     let goes = match way {
         Some(way) if way.is_paused && who.stands_on != Some(way.target) => current,
-        Some(way) if way.plan.selects(who) => way.target,
+        Some(way)
+            if way
+                .plan
+                .selects(way.patterns, (who.id, who.actor_type, who.key)) =>
+        {
+            way.target
+        }
         _ => current,
     };
     match who.pin {
@@ -172,6 +189,7 @@ mod tests {
         let way = Way {
             target: NEW,
             plan,
+            patterns: &plan.patterns(),
             is_paused: paused,
         };
         wanted(&who, OLD, Some(way))

@@ -27,7 +27,7 @@ use host::Host;
 use watch::Watch;
 
 /// How often it is looked whether the awake actors have moved.
-const MOVED_EVERY: Duration = Duration::from_millis(5);
+const MOVED_EVERY: Duration = Duration::from_millis(20);
 /// How long that is waited for. An action that was begun may go on for as long.
 const MOVED_MAX: Duration = Duration::from_secs(60);
 /// How often a rollout is looked at that is being watched by the host.

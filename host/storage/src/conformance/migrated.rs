@@ -60,6 +60,8 @@ pub(super) async fn states_are_kept_beside_and_put_back(storage: &dyn Storage) {
     let opened = awake.again().await.clone();
     assert_eq!(opened.state_head, head);
 
+    let before = storage.replaced(awake.actor.row).await.unwrap();
+    assert_eq!(before, Some((RevisionId(1), 1, Bytes::from("old"))));
     assert!(storage.restore(awake.actor.row).await.unwrap());
     let late = storage.commit(state(&awake.actor, &opened, "late")).await;
     assert!(
@@ -89,6 +91,7 @@ pub(super) async fn states_that_were_committed_over_stay(storage: &dyn Storage) 
     let migrated = storage.migrated(by, 10).await.unwrap();
     assert_eq!((migrated.count, migrated.committed_count), (2, 1));
     assert_eq!(migrated.committed, [used.actor.clone()]);
+    assert_eq!(storage.replaced(used.actor.row).await.unwrap(), None);
     assert!(!storage.restore(used.actor.row).await.unwrap());
     is(used.again().await, "more", 2, by.0);
 }
@@ -153,19 +156,28 @@ pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
         kept_max: 9,
     };
     let revision = storage.put_revision(new).await.unwrap().revision.id;
-    let pin = |refused: Option<i64>| Pin {
+    // The one that it is on counts as well, for what is refused.
+    let pin = |refused: Option<RevisionId>| Pin {
         revision,
-        refused: refused.map(RevisionId),
+        refused,
         reason: "it could not".into(),
         at: Millis(5),
     };
     let mut first = old(storage, "pin1").await;
     let mut second = old(storage, "pin2").await;
     storage.pin(first.actor.row, pin(None)).await.unwrap();
-    storage.pin(second.actor.row, pin(None)).await.unwrap();
-    storage.pin(second.actor.row, pin(Some(7))).await.unwrap();
+    let row = second.actor.row;
+    let refused = Some(revision);
+    assert!(!storage.pin(row, pin(Some(RevisionId(7)))).await.unwrap());
+    assert_eq!(second.again().await.pin, None, "nobody goes there");
+    storage.pin(row, pin(None)).await.unwrap();
+    assert!(!storage.pin(row, pin(refused)).await.unwrap());
+    assert_eq!(second.again().await.pin, Some(pin(None)), "an operator's");
+    assert!(!storage.unpin(row, refused).await.unwrap());
+    assert!(storage.unpin(row, None).await.unwrap());
+    assert!(storage.pin(row, pin(refused)).await.unwrap());
     assert_eq!(first.again().await.pin, Some(pin(None)));
-    assert_eq!(second.again().await.pin, Some(pin(Some(7))));
+    assert_eq!(second.again().await.pin, Some(pin(refused)));
 
     let page = storage.pinned(&component, None, 1).await.unwrap();
     assert_eq!(page.len(), 1);
@@ -173,22 +185,22 @@ pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
     let after = Some(page[0].actor.row);
     let page = storage.pinned(&component, after, 5).await.unwrap();
     assert_eq!(page.len(), 1);
-    assert_eq!(page[0].pin, pin(Some(7)));
+    assert_eq!(page[0].pin, pin(refused));
 
-    assert!(storage.unpin(first.actor.row).await.unwrap());
-    assert!(!storage.unpin(first.actor.row).await.unwrap());
+    assert!(storage.unpin(first.actor.row, None).await.unwrap());
+    assert!(!storage.unpin(first.actor.row, None).await.unwrap());
     assert_eq!(first.again().await.pin, None);
     let switch = |rolled_back| Switch {
         component: component.clone(),
         current: revision,
         actor_types: Vec::new(),
         rollout: None,
-        rolled_back: Some((RevisionId(rolled_back), "why".into())),
+        rolled_back: Some((rolled_back, "why".into())),
         at: Millis(6),
     };
-    storage.switch(switch(6)).await.unwrap();
-    assert_eq!(second.again().await.pin, Some(pin(Some(7))));
-    storage.switch(switch(7)).await.unwrap();
+    storage.switch(switch(RevisionId(6))).await.unwrap();
+    assert_eq!(second.again().await.pin, Some(pin(refused)));
+    storage.switch(switch(revision)).await.unwrap();
     assert_eq!(
         second.again().await.pin,
         None,

@@ -127,6 +127,14 @@ impl ActorData {
         Ok(Kept { kv_bytes })
     }
 
+    /// What [`restore`](Self::restore) would put back.
+    pub(super) fn replaced(&self) -> Option<(RevisionId, u32, Bytes)> {
+        let earlier = self.replaced.as_ref();
+        let earlier = earlier.filter(|earlier| earlier.mark.head == self.state_head)?;
+        let state = earlier.state.clone();
+        Some((earlier.revision, earlier.state_version, state))
+    }
+
     pub(super) fn restore(&mut self) -> bool {
         let head = self.state_head;
         let earlier = self.replaced.take_if(|earlier| earlier.mark.head == head);

@@ -44,6 +44,34 @@ impl Components {
         Some(RevisionRecord { is_kept, ..found })
     }
 
+    /// Which of its types is another component's.
+    fn taken(&self, new: &NewRevision) -> Option<Error> {
+        new.actor_types.iter().find_map(|actor_type| {
+            let owner = self.owners.get(actor_type)?;
+            (*owner != new.component).then(|| Error::TypeTaken {
+                actor_type: actor_type.clone(),
+                owner: owner.clone(),
+            })
+        })
+    }
+
+    /// A rollout to the revision begins, unless it is the first.
+    fn set_out(&mut self, name: &ComponentName, target: RevisionId, plan: String, at: Millis) {
+        let first = || RunsOn {
+            current: target,
+            rollout: None,
+        };
+        let known = self.runs_on.entry(name.clone()).or_insert_with(first);
+        if known.current != target {
+            known.rollout = Some(Way {
+                target,
+                plan,
+                is_paused: false,
+                begun_at: at,
+            });
+        }
+    }
+
     fn record(&self, runs_on: &RunsOn) -> Option<ComponentRecord> {
         let rollout = match &runs_on.rollout {
             Some(way) => Some(RolloutRecord {
@@ -58,7 +86,7 @@ impl Components {
         Some(ComponentRecord { current, rollout })
     }
 
-    fn in_use(&self) -> impl Iterator<Item = RevisionId> {
+    pub(super) fn in_use(&self) -> impl Iterator<Item = RevisionId> {
         self.runs_on.values().flat_map(|runs_on| {
             let target = runs_on.rollout.as_ref().map(|way| way.target);
             std::iter::once(runs_on.current).chain(target)
@@ -95,14 +123,8 @@ impl crate::Components for Memory {
     async fn put_revision(&self, new: NewRevision) -> Result<PutRevision> {
         let mut data = self.data();
         let components = &mut data.components;
-        for actor_type in &new.actor_types {
-            match components.owners.get(actor_type) {
-                Some(owner) if *owner != new.component => {
-                    let (actor_type, owner) = (actor_type.clone(), owner.clone());
-                    return Err(Error::TypeTaken { actor_type, owner });
-                }
-                _ => {}
-            }
+        if let Some(taken) = components.taken(&new) {
+            return Err(taken);
         }
         let known = components.runs_on.get(&new.component);
         let newest = known.map(|known| match &known.rollout {
@@ -146,23 +168,7 @@ impl crate::Components for Memory {
         }
         components.revisions.push(revision.clone());
         components.bytes.insert(new.hash, new.bytes);
-        match components.runs_on.get_mut(&new.component) {
-            Some(known) => {
-                known.rollout = Some(Way {
-                    target: id,
-                    plan: new.plan,
-                    is_paused: false,
-                    begun_at: new.created_at,
-                });
-            }
-            None => {
-                let runs_on = RunsOn {
-                    current: id,
-                    rollout: None,
-                };
-                components.runs_on.insert(new.component.clone(), runs_on);
-            }
-        }
+        components.set_out(&new.component, id, new.plan, new.created_at);
         for actor_type in new.actor_types {
             components.owners.insert(actor_type, new.component.clone());
         }
@@ -225,6 +231,10 @@ impl crate::Components for Memory {
         Ok(of_component
             .filter_map(|revision| data.components.revision(revision.id))
             .collect())
+    }
+
+    async fn newest_revision(&self, component: &ComponentName) -> Result<Option<RevisionRecord>> {
+        Ok(self.revisions(component).await?.into_iter().next())
     }
 
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {

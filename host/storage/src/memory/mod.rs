@@ -16,6 +16,7 @@ use self::actor_data::ActorData;
 use self::components::Components;
 use crate::record::{
     ActorRecord, ActorRow, Alarm, Commit, Created, Kept, ListQuery, NewActor, Opened, Page,
+    RevisionId,
 };
 use crate::{Actors, Alarms, Directory, Error, Result};
 
@@ -134,6 +135,11 @@ impl Actors for Memory {
     async fn peek(&self, actor: ActorRow) -> Result<Opened> {
         let data = self.data();
         Ok(data.kept.get(&actor).ok_or(Error::Gone)?.peek())
+    }
+
+    async fn replaced(&self, actor: ActorRow) -> Result<Option<(RevisionId, u32, Bytes)>> {
+        let data = self.data();
+        Ok(data.kept.get(&actor).and_then(ActorData::replaced))
     }
 
     async fn restore(&self, actor: ActorRow) -> Result<bool> {

@@ -4,21 +4,32 @@ use async_trait::async_trait;
 use greenroom_model::ComponentName;
 
 use super::Memory;
-use crate::record::{ActorRow, Pin, PinnedActor};
+use crate::record::{ActorRow, Pin, PinnedActor, RevisionId};
 use crate::{Error, Pins, Result};
 
 #[async_trait]
 impl Pins for Memory {
-    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<()> {
-        let mut data = self.data();
-        data.kept.get_mut(&actor).ok_or(Error::Gone)?.pin = Some(pin);
-        Ok(())
+    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<bool> {
+        let data = &mut *self.data();
+        let is_used = |id| data.components.in_use().any(|used| used == id);
+        let is_of_use = pin.refused.is_none_or(is_used);
+        let kept = data.kept.get_mut(&actor).ok_or(Error::Gone)?;
+        let is_operators = |pin: &Pin| pin.refused.is_none();
+        let is_taken = pin.refused.is_some() && kept.pin.as_ref().is_some_and(is_operators);
+        if is_taken || !is_of_use {
+            return Ok(false);
+        }
+        kept.pin = Some(pin);
+        Ok(true)
     }
 
-    async fn unpin(&self, actor: ActorRow) -> Result<bool> {
+    async fn unpin(&self, actor: ActorRow, refused: Option<RevisionId>) -> Result<bool> {
         let mut data = self.data();
-        let kept = data.kept.get_mut(&actor);
-        Ok(kept.is_some_and(|kept| kept.pin.take().is_some()))
+        let Some(kept) = data.kept.get_mut(&actor) else {
+            return Ok(false);
+        };
+        let is_it = |pin: &mut Pin| refused.is_none() || pin.refused == refused;
+        Ok(kept.pin.take_if(is_it).is_some())
     }
 
     async fn pinned(

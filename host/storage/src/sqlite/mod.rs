@@ -216,6 +216,11 @@ impl Actors for Sqlite {
         peeked.await?.ok_or(Error::Gone)
     }
 
+    async fn replaced(&self, actor: ActorRow) -> Result<Option<(RevisionId, u32, Bytes)>> {
+        self.read(move |connection| replaced::state(connection, actor))
+            .await
+    }
+
     async fn restore(&self, actor: ActorRow) -> Result<bool> {
         self.change(move |connection| replaced::restore(connection, actor).map(Ok))
             .await
@@ -293,6 +298,12 @@ impl Components for Sqlite {
             .await
     }
 
+    async fn newest_revision(&self, component: &ComponentName) -> Result<Option<RevisionRecord>> {
+        let component = component.clone();
+        self.read(move |connection| revisions::newest(connection, &component))
+            .await
+    }
+
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {
         self.read(move |connection| revisions::bytes(connection, hash))
             .await
@@ -311,16 +322,13 @@ impl Components for Sqlite {
 
 #[async_trait]
 impl Pins for Sqlite {
-    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<()> {
-        let put = move |connection: &Connection| {
-            let is_there = pins::put(connection, actor, &pin)?;
-            Ok(is_there.then_some(()).ok_or(Error::Gone))
-        };
-        self.change(put).await
+    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<bool> {
+        self.change(move |connection| pins::put(connection, actor, &pin))
+            .await
     }
 
-    async fn unpin(&self, actor: ActorRow) -> Result<bool> {
-        self.change(move |connection| pins::remove(connection, actor).map(Ok))
+    async fn unpin(&self, actor: ActorRow, refused: Option<RevisionId>) -> Result<bool> {
+        self.change(move |connection| pins::remove(connection, actor, refused).map(Ok))
             .await
     }
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row::{ACTOR_COLUMNS, actor, number};
 use crate::record::{ActorRow, Pin, PinnedActor, RevisionId};
+use crate::{Error, Result};
 
 const PIN_COLUMNS: &str = "revision, refused, reason, at_ms";
 
@@ -25,19 +26,37 @@ pub(super) fn read(connection: &Connection, row: ActorRow) -> rusqlite::Result<O
         .optional()
 }
 
-/// `false` if there is no such actor.
-pub(super) fn put(connection: &Connection, row: ActorRow, pin: &Pin) -> rusqlite::Result<bool> {
+/// `false` if it may not be made.
+pub(super) fn put(
+    connection: &Connection,
+    row: ActorRow,
+    pin: &Pin,
+) -> rusqlite::Result<Result<bool>> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM actor_data WHERE row = ?1)";
+    let is_there: bool = connection
+        .prepare_cached(sql)?
+        .query_row([row.0], |row| row.get(0))?;
+    if !is_there {
+        return Ok(Err(Error::Gone));
+    }
     let sql = "INSERT OR REPLACE INTO pins (row, revision, refused, reason, at_ms)
-               SELECT row, ?2, ?3, ?4, ?5 FROM actor_data WHERE row = ?1";
+               SELECT ?1, ?2, ?3, ?4, ?5 WHERE ?3 IS NULL OR
+               (NOT EXISTS (SELECT 1 FROM pins WHERE row = ?1 AND refused IS NULL)
+                AND EXISTS (SELECT 1 FROM components WHERE current = ?3 OR target = ?3))";
     let refused = pin.refused.map(|refused| refused.0);
     let values = params![row.0, pin.revision.0, refused, pin.reason, pin.at.0];
-    Ok(connection.prepare_cached(sql)?.execute(values)? == 1)
+    Ok(Ok(connection.prepare_cached(sql)?.execute(values)? == 1))
 }
 
-/// `false` if it was not pinned.
-pub(super) fn remove(connection: &Connection, row: ActorRow) -> rusqlite::Result<bool> {
-    let sql = "DELETE FROM pins WHERE row = ?1";
-    Ok(connection.prepare_cached(sql)?.execute([row.0])? == 1)
+/// `false` if it was not pinned, or not because of that.
+pub(super) fn remove(
+    connection: &Connection,
+    row: ActorRow,
+    refused: Option<RevisionId>,
+) -> rusqlite::Result<bool> {
+    let sql = "DELETE FROM pins WHERE row = ?1 AND (?2 IS NULL OR refused = ?2)";
+    let values = params![row.0, refused.map(|refused| refused.0)];
+    Ok(connection.prepare_cached(sql)?.execute(values)? == 1)
 }
 
 pub(super) fn list(

@@ -1,5 +1,6 @@
 //! States as they were before a newer revision migrated them: one for each actor, until it is put back or forgotten.
 
+use bytes::Bytes;
 use greenroom_model::Head;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -30,6 +31,21 @@ pub(super) fn read(connection: &Connection, row: ActorRow) -> rusqlite::Result<O
         })
     };
     statement.query_row([row.0], replaced).optional()
+}
+
+/// What would be put back.
+pub(super) fn state(
+    connection: &Connection,
+    row: ActorRow,
+) -> rusqlite::Result<Option<(RevisionId, u32, Bytes)>> {
+    let sql = "SELECT r.revision, r.state_version, r.state FROM replaced r
+               JOIN actor_data d ON d.row = r.row WHERE r.row = ?1 AND r.head = d.state_head";
+    let mut statement = connection.prepare_cached(sql)?;
+    let state = |row: &rusqlite::Row<'_>| {
+        let state: Vec<u8> = row.get(2)?;
+        Ok((RevisionId(row.get(0)?), row.get(1)?, Bytes::from(state)))
+    };
+    statement.query_row([row.0], state).optional()
 }
 
 /// Puts the earlier state back, if it has not changed since.

@@ -225,6 +225,20 @@ pub(super) fn of(
         .collect()
 }
 
+pub(super) fn newest(
+    connection: &Connection,
+    component: &ComponentName,
+) -> rusqlite::Result<Option<RevisionRecord>> {
+    let sql = format!(
+        "SELECT {REVISION_COLUMNS} FROM revisions WHERE component = ?1
+         ORDER BY number DESC LIMIT 1"
+    );
+    connection
+        .prepare_cached(&sql)?
+        .query_row([component.as_str()], revision)
+        .optional()
+}
+
 pub(super) fn bytes(
     connection: &Connection,
     hash: ComponentHash,

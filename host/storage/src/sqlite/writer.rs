@@ -317,7 +317,7 @@ pub(super) fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Res
     schedule::remove_all(connection, actor)?;
     alarms::remove(connection, actor)?;
     replaced::remove(connection, actor)?;
-    pins::remove(connection, actor)?;
+    pins::remove(connection, actor, None)?;
     connection
         .prepare_cached("DELETE FROM actor_data WHERE row = ?1")?
         .execute([actor.0])?;
