@@ -5,8 +5,9 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { copyFile, mkdtemp, readFile, readdir, rename, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -22,6 +23,15 @@ const LOG_BYTES_KEPT = 256 * 1024;
 
 const BINARY = existing('GREENROOM_BIN', 'the greenroom binary');
 const GUESTS = existing('GREENROOM_GUESTS', 'the folder with the built guests (*.wasm)');
+
+// Beside the binary, so that it goes when the binary does.
+const COMPILED = path.join(path.dirname(BINARY), 'e2e-compiled');
+const COMPILED_FILES_MAX = 600;
+mkdirSync(COMPILED, { recursive: true });
+if (readdirSync(COMPILED).length > COMPILED_FILES_MAX) {
+  rmSync(COMPILED, { recursive: true });
+  mkdirSync(COMPILED, { recursive: true });
+}
 
 /** The encodings of the stock client. */
 export const ENCODINGS = ['bare', 'cbor', 'json'];
@@ -54,6 +64,23 @@ export function guestFile(name) {
   const file = path.join(GUESTS, `${name}.wasm`);
   if (!existsSync(file)) throw new Error(`there is no ${name}.wasm in the folder GREENROOM_GUESTS`);
   return file;
+}
+
+/**
+ * Copies what a host has compiled from these bytes, unless it is there. A host finds it under the hash of the bytes and of
+ * everything in the engine that matters, so hosts of many tests can have it from one: compiling is most of what they do.
+ */
+async function copyCompiled(from, to, hash) {
+  const names = await readdir(from).catch(() => []);
+  const there = new Set(await readdir(to).catch(() => []));
+  const wanted = names.filter((name) => name.startsWith(hash) && /\.(sha256|cwasm)$/.test(name) && !there.has(name));
+  // The sum first, as the host itself writes them, and each whole or not at all.
+  for (const name of wanted.toSorted().toReversed()) {
+    const unfinished = path.join(to, `${name}.${process.pid}`);
+    const copied = copyFile(path.join(from, name), unfinished).then(() => rename(unfinished, path.join(to, name)));
+    // Another test file may be tidying up; what is not there is compiled.
+    if (!(await copied.then(() => true, () => false))) return;
+  }
 }
 
 /** The bytes of a built component. */
@@ -275,7 +302,12 @@ class Host {
   /** Deploys a built guest, by name, or the given bytes; `how` is what the query says, as `{percent: 10, keys: ['eu/*']}`. */
   async deploy(component, how = {}) {
     const bytes = typeof component === 'string' ? await guestBytes(component) : component;
-    return this.manage('POST', `/components?${queryOf(how)}`, bytes);
+    const compiled = path.join(this.data, 'cache');
+    const hash = createHash('sha256').update(bytes).digest('hex');
+    await copyCompiled(COMPILED, compiled, hash);
+    const deployed = await this.manage('POST', `/components?${queryOf(how)}`, bytes);
+    await copyCompiled(compiled, COMPILED, hash);
+    return deployed;
   }
 
   /** All revisions of a component, newest first. */

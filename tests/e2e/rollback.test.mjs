@@ -171,7 +171,7 @@ describe('a rollback by itself', () => {
     // The API and the log say why.
     assert.deepEqual([status.current, status.target, status.rolledBack.revision], [1, null, revision]);
     const { reason } = status.rolledBack;
-    assert.match(reason, /^\d+ failures at \d+ starts within 5s \(10 % are allowed\): \d+ could not start, \d+ broke down/);
+    assert.match(reason, /^\d+ of \d+ actors failed within 5s \(10 % may\), \d+ times: \d+ could not start, \d+ broke down/);
     assert.match(reason, /a deposit that breaks down/);
     const [newest] = await host.revisions(NAME);
     assert.deepEqual([newest.status, newest.rolledBack], ['rolled back', reason]);

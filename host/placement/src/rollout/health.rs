@@ -185,7 +185,7 @@ impl Health {
         let last = inner.reasons.last().map_or("", String::as_str);
         inner.verdict = Some(format!(
             "{failing} of {seen} actors failed within {window:?} ({percent} % may), {failures} times: {} \
-             starts, {} breakdowns; for example: {last}",
+             could not start, {} broke down; for example: {last}",
             recent.failed, recent.crashed
         ));
         self.tripped.notify_waiters();
