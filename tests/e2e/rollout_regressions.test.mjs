@@ -2,9 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import net from 'node:net';
 import { test } from 'node:test';
-import { account, accounts, arrived } from './accounts.mjs';
-import { inParallel, sameAgain, startHost, until } from './harness.mjs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { account, accounts } from './accounts.mjs';
+import { failsWith, range, sameAgain, startHost, until } from './harness.mjs';
 
 const WATCHED = ['--rollout-window', '1h'];
 
@@ -73,4 +75,68 @@ test('an actor that falls asleep for long while a rollout waits for it costs no 
   const used = (await ticks()) - before;
   assert.ok(used < 100, `${used} hundredths of a second`);
   await until('nobody is left to move', async () => (await host.rollout('account')).toMove === 0);
+});
+
+test('an order holds for the host and for its data alike, whenever its client hangs up', async (t) => {
+  const host = await startHost(t, { components: ['account_v1'], flags: WATCHED });
+  await host.deploy('account_v2', { percent: 10 });
+  for (const round of range(12)) {
+    const order = round % 2 ? 'resume' : 'pause';
+    const socket = net.connect(host.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write(`POST /components/account/rollout/${order} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n`);
+    await pause(round % 4);
+    socket.destroy();
+  }
+  // Behind all of them, if any is still at it.
+  await host.order('account', 'promote', { percent: 20 });
+  const { state, plan } = await host.rollout('account');
+  await host.kill();
+  await host.startAgain();
+  const after = await host.rollout('account');
+  assert.deepEqual([after.state, after.plan], [state, plan]);
+});
+
+test('one actor that breaks down again and again brings no revision back', async (t) => {
+  const host = await startHost(t, { components: ['account_v3'], flags: WATCHED });
+  const all = await accounts(host, 30);
+  await host.deploy('account_v4');
+  await until('all have gone over', async () => (await host.rollout('account')).onNewest === all.length);
+  const crashes = async () => (await host.rollout('account')).crashes;
+  while ((await crashes()) < 8) await all[0].call('deposit', 1).catch(() => {});
+  const { rolledBack, state } = await host.rollout('account');
+  assert.deepEqual([rolledBack, state], [null, 'watching']);
+});
+
+test('a rehearsal tries what actors will begin with after a rollback, and not those that are pinned', async (t) => {
+  const host = await startHost(t, { components: ['account_v1'], flags: WATCHED });
+  const all = await accounts(host, 5);
+  await host.deploy('account_v3');
+  await until('all have gone over', async () => (await host.rollout('account')).migrated.count === all.length);
+  for (const one of all) await one.sleep();
+  await host.order('account', 'rollback');
+  const { report } = await host.deploy('account_v2', { rehearse: 'all' });
+  assert.deepEqual([report.rehearsal.fine, report.rehearsal.failed], [5, 0]);
+  await host.order('account', 'rollback');
+
+  const nobodys = account(host);
+  await nobodys.call('deposit', 1);
+  await failsWith('component.rehearsal_failed', host.deploy('account_v3'));
+  await host.pin(await nobodys.id());
+  const again = await host.deploy('account_v3');
+  assert.deepEqual([again.report.rehearsal.tried, again.report.rehearsal.failed], [5, 0]);
+  assert.equal(await nobodys.version(), 1);
+});
+
+test('what is deployed in a hurry does not become the way back', async (t) => {
+  const host = await startHost(t, { components: ['account_v1'], flags: WATCHED });
+  const [one] = await accounts(host, 1);
+  await host.deploy('account_broken');
+  await host.deploy('account_v2');
+  const status = await host.rollout('account');
+  assert.deepEqual([status.current, status.target], [1, 3]);
+  assert.equal((await host.order('account', 'rollback')).current, 1);
+  await until('it has gone back', async () => (await one.version()) === 1);
+  const [, overtaken] = await host.revisions('account');
+  assert.match(overtaken.rolledBack, /took its place/);
 });
