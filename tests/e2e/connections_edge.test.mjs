@@ -57,16 +57,24 @@ describe('an actor with as many turns under way as it may have', () => {
 
   test('lets as many again wait, refuses the rest, and breaks down for none of them', async (t) => {
     const key = [fresh()];
-    await host.call('echoer', key, 'echo', 0);
-    const COUNT = TURNS + WAITING + 200;
-    const answers = await callMany(t, host, actionPath('echoer', key, 'slow'), range(COUNT).map(() => [3_000]));
+    const path = actionPath('concurrentActionActor', key, 'runWithDelay');
+    const RUNNING = TURNS - 24;
+    const running = callMany(t, host, path, range(RUNNING).map((n) => [`${n}`, 8_000]));
+    const begun = async () => (await host.call('concurrentActionActor', key, 'getEvents')).length >= RUNNING;
+    await until('they have all begun', begun, { within: 7_000 });
+    // Those that find room begin; as many as may wait do.
+    const COUNT = 24 + WAITING + 200;
+    const answers = await callMany(t, host, path, range(COUNT).map((n) => [`${n}`, 3_000]));
     const refusals = answers.filter(({ status }) => status !== 200);
     for (const { status, body } of refusals) assert.deepEqual([status, body.group, body.code], [503, 'actor', 'overloaded']);
     assert.ok(refusals.length > 0, 'none was refused');
-    assert.ok(COUNT - refusals.length >= TURNS + WAITING, `${COUNT - refusals.length} were answered`);
-    assert.ok(answers.every(({ status, body }) => status !== 200 || body.output === 3_000));
-    assert.equal(new Set(answers.map(({ generation }) => generation)).size, 1, 'it was started again in between');
-    assert.equal(await host.call('echoer', key, 'echo', 'free again'), 'free again');
+    assert.ok(COUNT - refusals.length >= WAITING, `${COUNT - refusals.length} were answered`);
+    assert.ok(answers.every(({ status, body }, n) => status !== 200 || body.output === `${n}`));
+    const first = await running;
+    assert.deepEqual(first.map(({ body }) => body.output), range(RUNNING).map((n) => `${n}`));
+    const generations = [...first, ...answers].map(({ generation }) => generation);
+    assert.equal(new Set(generations).size, 1, 'it was started again in between');
+    assert.equal(await host.call('concurrentActionActor', key, 'runWithDelay', 'free again', 1), 'free again');
   });
 });
 
