@@ -274,15 +274,17 @@ describe('a connected page', () => {
     const room = fresh('room');
     const [ada, grace] = await twoIn(t, host, room);
     const id = await idOf(host, room);
+    const said = [];
     const disturb = async () => {
       for (const _ of range(3)) {
+        const goal = said.length + 2;
         await deploy();
         await host.manage('POST', `/actors/${id}/sleep?namespace=default`, {});
+        await until('more is said', () => said.length > goal);
       }
     };
     let isOver = false;
     const disturbing = disturb().finally(() => (isOver = true));
-    const said = [];
     while (!isOver) {
       said.push(`Grace: message ${said.length}`);
       await grace.say(`message ${said.length - 1}`);
