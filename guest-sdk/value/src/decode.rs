@@ -3,7 +3,7 @@
 use minicbor::Decoder;
 use minicbor::data::Type;
 
-use crate::{DEPTH_MAX, Error, Value};
+use crate::{DEPTH_MAX, Error, Value, lossy};
 
 /// Reads exactly one value.
 ///
@@ -15,7 +15,8 @@ pub fn decode(bytes: &[u8]) -> Result<Value, Error> {
 }
 
 /// As [`decode`], for bytes from a JavaScript client: there, an integer written in eight bytes is a `BigInt`,
-/// however small it is, and every number that is not fits into four bytes or is a float.
+/// however small it is, and every number that is not fits into four bytes or is a float. Texts may have lone surrogates
+/// in them, or whatever else is no UTF-8; each is replaced by U+FFFD.
 ///
 /// # Errors
 ///
@@ -64,7 +65,11 @@ fn read(d: &mut Decoder<'_>, wide: Wide, depth: usize) -> Result<Value, Error> {
         }
         Kind::Float => Value::Float(lift(d.f64())?),
         Kind::Bytes => Value::Bytes(read_bytes(d)?),
-        Kind::Text => Value::Text(read_text(d)?),
+        Kind::Text => Value::Text(match wide {
+            Wide::Number => read_text(d)?,
+            // Their texts may have halves of characters in them.
+            Wide::BigInt => lossy::read_text(d)?,
+        }),
         Kind::Array => {
             let mut items = Vec::new();
             each(

@@ -22,6 +22,7 @@
 mod de;
 mod decode;
 mod encode;
+mod lossy;
 mod ser;
 mod split;
 mod validate;

@@ -1,5 +1,7 @@
 //! JSON to and from [`Value`]. What JSON has no word for is written in tag arrays.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use greenroom_value::Value;
@@ -13,8 +15,45 @@ const EXACT_MAX: u64 = 1 << 53;
 /// Reads JSON; its tag arrays stay plain arrays.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     // serde_json bounds the depth by itself, at the same 128 as CBOR has.
-    let parsed: Json = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let parsed: Json =
+        serde_json::from_slice(&without_halves(bytes)).map_err(|error| error.to_string())?;
     Ok(to_value(parsed))
+}
+
+/// A text of JavaScript may have half of a pair of surrogates in it, which JSON can say and no text of ours can hold. Each
+/// is replaced by U+FFFD.
+fn without_halves(json: &[u8]) -> Cow<'_, [u8]> {
+    const REPLACEMENT: &[u8] = b"fffd";
+    let mut json = Cow::Borrowed(json);
+    let mut at = 0;
+    while let Some(found) = json[at..].iter().position(|byte| *byte == b'\\') {
+        at += found;
+        at += match (
+            unit(&json[at..]),
+            unit(json.get(at + 6..).unwrap_or_default()),
+        ) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                json.to_mut()[at + 2..at + 6].copy_from_slice(REPLACEMENT);
+                6
+            }
+            // Another escape: what is escaped is no backslash that escapes.
+            _ => 2,
+        };
+        if at >= json.len() {
+            break;
+        }
+    }
+    json
+}
+
+/// The sixteen bits that an escape at the beginning stands for.
+fn unit(json: &[u8]) -> Option<u16> {
+    let digits = json.strip_prefix(b"\\u")?.get(..4)?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 fn to_value(json: Json) -> Value {
@@ -99,5 +138,31 @@ fn to_key(key: Value) -> String {
             Json::String(text) => text,
             json => json.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_pairs_are_replaced_and_whole_ones_stay() {
+        for (json, text) in [
+            (r#""x\ud83d""#, "x\u{fffd}"),
+            (r#""\ud83d\ud83d\ude00\ude00""#, "\u{fffd}😀\u{fffd}"),
+            (r#""\uD83D\uDE00""#, "😀"),
+            (r#""\\ud83d""#, r"\ud83d"),
+            (r#""\\\ud83d""#, "\\\u{fffd}"),
+            (r#""\u00e9\n\ud7ff""#, "é\n\u{d7ff}"),
+        ] {
+            assert_eq!(
+                parse(json.as_bytes()),
+                Ok(Value::Text(text.to_owned())),
+                "{json}"
+            );
+        }
+        for broken in [r#""\ud83""#, r#""\"#, r#""\u"#, r#""\ud8zz""#] {
+            assert!(parse(broken.as_bytes()).is_err(), "{broken}");
+        }
     }
 }
