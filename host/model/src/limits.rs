@@ -45,7 +45,7 @@ pub struct Limits {
     pub guest_memory_bytes_max: usize,
     /// Time that a guest may compute without giving control back.
     pub guest_burst_max: Duration,
-    /// Bytes a guest may hand over in one host call, or take back from one.
+    /// Bytes a guest may hand over in one host call, and values that it may read of its pairs in one.
     pub guest_message_bytes_max: usize,
     /// Resources, waits and subtasks that one guest may hold.
     pub guest_handles_max: usize,
@@ -110,6 +110,8 @@ pub struct Limits {
     pub websockets_max: usize,
     /// Bytes that wait for a slow client of one connection; with more, it is closed.
     pub conn_queue_bytes_max: usize,
+    /// Bytes that wait for clients of all connections. The less is left, the less one may have; it is closed then.
+    pub conn_queues_bytes_max: usize,
     /// Frames that wait for a slow client of one connection; with more, it is closed.
     pub conn_queue_frames_max: usize,
     /// Input of a creation over REST, in bytes of CBOR.
@@ -123,7 +125,8 @@ pub struct Limits {
     pub rollout_moves_max: usize,
     /// How long a rollout is watched after the last actor has gone over.
     pub rollout_window: Duration,
-    /// How many starts on a new revision may fail, or break down afterwards, out of a hundred.
+    /// How many actors may fail on a new revision, out of a hundred that have started or done something on it within the
+    /// window.
     pub rollout_failures_percent: u32,
     /// How many failures it takes at least to roll back.
     pub rollout_failures_min: u32,
@@ -192,6 +195,7 @@ impl Default for Limits {
             raw_message_bytes_max: 8 << 20,
             websockets_max: 20_000,
             conn_queue_bytes_max: 8 << 20,
+            conn_queues_bytes_max: 512 << 20,
             conn_queue_frames_max: 16_384,
             input_bytes_max: 4 << 20,
             page_actors_max: 100,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Token};
-use crate::gateway::{Refusals, upgrade};
+use crate::gateway::{Refusals, Total, upgrade};
 use crate::reply::{self, Reply};
 use crate::route::{AdminPath, Route, named, route};
 use crate::{admin, body, cors, gateway};
@@ -49,6 +49,8 @@ pub struct App {
     /// Places for those that are only told that there is none.
     pub(crate) refused_websockets: Arc<Semaphore>,
     pub(crate) refusals: Refusals,
+    /// What waits for clients, over all connections.
+    pub(crate) waiting: Arc<Total>,
     /// Every WebSocket has a task here.
     pub(crate) sockets: TaskTracker,
     /// And those that are only told why they cannot stay, have one here.
@@ -91,6 +93,7 @@ impl App {
             // As many again: when the host stops, they all come back at once.
             refused_websockets: Arc::new(Semaphore::new(limits.websockets_max)),
             refusals: Refusals::default(),
+            waiting: Total::new(&limits),
             sockets: TaskTracker::new(),
             refused_sockets: TaskTracker::new(),
             discards: TaskTracker::new(),

@@ -20,6 +20,7 @@ use crate::query::Query;
 use crate::reply::{self, Reply};
 use crate::route::{GatewayPath, Wanted};
 
+pub(crate) use queue::Total;
 pub(crate) use refusals::Refusals;
 pub(crate) use socket::repair_uri;
 

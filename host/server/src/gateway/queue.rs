@@ -1,10 +1,16 @@
 //! What waits to be written to one WebSocket.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenroom_model::{ConnSink, Limits, Outgoing};
 use tokio::sync::Notify;
+
+/// One connection may have so much of what is left for all: an eighth.
+const SHARE: usize = 8;
+/// That much it may have in any case, in bytes.
+const SHARE_BYTES_MIN: usize = 64 << 10;
 
 /// A bounded queue whose end is a socket.
 #[derive(Debug)]
@@ -14,24 +20,53 @@ pub(super) struct Queue {
     overrun: Notify,
     bytes_max: usize,
     frames_max: usize,
+    all: Arc<Total>,
+}
+
+/// Bytes in the queues of all connections, and how many there may be.
+#[derive(Debug)]
+pub(crate) struct Total {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Total {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            bytes: AtomicUsize::new(0),
+            bytes_max: limits.conn_queues_bytes_max,
+        })
+    }
+
+    /// What one connection may have of it: less, the less is left. So those that have piled up most go first, and one that
+    /// reads what it gets is never in the way.
+    fn share(&self) -> usize {
+        let left = self
+            .bytes_max
+            .saturating_sub(self.bytes.load(Ordering::Relaxed));
+        (left / SHARE).max(SHARE_BYTES_MIN)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     outgoing: VecDeque<Outgoing>,
     bytes: usize,
+    /// Bytes of what was taken last, and is on its way.
+    taken: usize,
     /// More was sent than may wait; nothing more is taken.
     is_overrun: bool,
 }
 
 impl Queue {
-    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+    pub(super) fn new(limits: &Limits, all: &Arc<Total>) -> Arc<Self> {
         Arc::new(Self {
             waiting: Mutex::default(),
             arrived: Notify::new(),
             overrun: Notify::new(),
             bytes_max: limits.conn_queue_bytes_max,
             frames_max: limits.conn_queue_frames_max,
+            all: all.clone(),
         })
     }
 
@@ -46,27 +81,35 @@ impl Queue {
         if waiting.is_overrun {
             return;
         }
-        waiting.bytes += outgoing.len();
-        let is_full = waiting.bytes > self.bytes_max || waiting.outgoing.len() >= self.frames_max;
+        let bytes = outgoing.len();
+        let bytes_max = self.bytes_max.min(self.all.share());
+        let is_full =
+            waiting.bytes + bytes > bytes_max || waiting.outgoing.len() >= self.frames_max;
         if is_full {
+            self.all.bytes.fetch_sub(waiting.bytes, Ordering::Relaxed);
             *waiting = Waiting {
                 is_overrun: true,
+                taken: waiting.taken,
                 ..Waiting::default()
             };
             self.overrun.notify_one();
         } else {
+            waiting.bytes += bytes;
+            self.all.bytes.fetch_add(bytes, Ordering::Relaxed);
             waiting.outgoing.push_back(outgoing);
             self.arrived.notify_one();
         }
     }
 
-    /// Waits until something is there and takes all of it. Cancel-safe.
+    /// Waits until something is there and takes all of it; what was taken before has been written then. Cancel-safe.
     pub(super) async fn take(&self) -> VecDeque<Outgoing> {
         loop {
             {
                 let mut waiting = self.lock();
+                self.all.bytes.fetch_sub(waiting.taken, Ordering::Relaxed);
+                waiting.taken = 0;
                 if !waiting.outgoing.is_empty() {
-                    waiting.bytes = 0;
+                    waiting.taken = std::mem::take(&mut waiting.bytes);
                     return std::mem::take(&mut waiting.outgoing);
                 }
             }
@@ -87,6 +130,14 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing here panics halfway through a change.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let waiting = self.lock();
+        let bytes = waiting.bytes + waiting.taken;
+        self.all.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -111,7 +162,7 @@ mod tests {
             conn_queue_bytes_max: 10,
             ..Limits::default()
         };
-        let queue = Queue::new(&limits);
+        let queue = Queue::new(&limits, &Total::new(&limits));
         for text in ["one", "two", "six"] {
             queue.push(Outgoing::Message(Message::Text(text.into())));
         }
@@ -127,5 +178,36 @@ mod tests {
         );
         queue.push(Outgoing::Message(Message::Text("x".repeat(11))));
         queue.overrun().await;
+    }
+
+    #[tokio::test]
+    async fn the_less_is_left_for_all_the_less_one_may_have_and_what_is_written_is_given_back() {
+        const KIB: usize = 1 << 10;
+        let limits = Limits {
+            conn_queues_bytes_max: 1_024 * KIB,
+            ..Limits::default()
+        };
+        let all = Total::new(&limits);
+        let text = |kib: usize| Outgoing::Message(Message::Text("x".repeat(kib * KIB)));
+        let slow: Vec<_> = (0..40).map(|_| Queue::new(&limits, &all)).collect();
+        for queue in &slow {
+            queue.push(text(60));
+        }
+        // So much was more than a fair part, and is still there.
+        assert!(all.share() == SHARE_BYTES_MIN);
+        let overrun = slow.iter().filter(|queue| queue.lock().is_overrun).count();
+        assert_eq!(overrun, 0, "the least is for everybody");
+        slow[0].push(text(10));
+        assert!(slow[0].lock().is_overrun, "more is not");
+        let fresh = Queue::new(&limits, &all);
+        fresh.push(text(60));
+        assert!(!fresh.lock().is_overrun);
+        assert_eq!(fresh.take().await.len(), 1);
+        drop(fresh);
+        let taken = slow[1].take().await;
+        assert_eq!(taken.len(), 1);
+        drop(slow);
+        assert_eq!(all.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(all.share(), 128 * KIB);
     }
 }

@@ -21,9 +21,14 @@ const FORGIVEN: Duration = Duration::from_secs(30);
 /// Peers that are remembered.
 const PEERS_MAX: usize = 10_000;
 
-/// Who was refused how often.
+/// After so many refusals of one peer, whatever it asked for, each is held back for a while.
+const MANY: u32 = 256;
+/// For so long.
+const MANY_DELAY: Duration = Duration::from_secs(1);
+
+/// Who was refused how often: for each thing that was asked for, and altogether.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<HashMap<(IpAddr, u64), Refused>>);
+pub(crate) struct Refusals(Mutex<HashMap<(IpAddr, Option<u64>), Refused>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Refused {
@@ -35,22 +40,39 @@ impl Refusals {
     /// Counts one more refusal of a peer that asked for this, and says how long to hold it back.
     pub(super) fn add(&self, peer: IpAddr, asked: &str) -> Duration {
         let mut hasher = DefaultHasher::new();
-        asked.hash(&mut hasher);
-        let key = (peer, hasher.finish());
+        what_matters(asked).hash(&mut hasher);
         let now = Instant::now();
         // Nothing here panics halfway through a change.
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= PEERS_MAX {
             refused.retain(|_, refused| now - refused.last < FORGIVEN);
         }
-        let before = refused.get(&key).filter(|r| now - r.last < FORGIVEN);
-        let times = before.map_or(0, |refused| refused.times);
-        if refused.len() < PEERS_MAX || refused.contains_key(&key) {
-            let times = times + 1;
-            refused.insert(key, Refused { times, last: now });
+        let mut count = |what| {
+            let key = (peer, what);
+            let before = refused.get(&key).filter(|r| now - r.last < FORGIVEN);
+            let times = before.map_or(0, |refused| refused.times);
+            if refused.len() < PEERS_MAX || refused.contains_key(&key) {
+                let times = times.saturating_add(1);
+                refused.insert(key, Refused { times, last: now });
+            }
+            times
+        };
+        let times = count(Some(hasher.finish()));
+        let delay = (FIRST * 2_u32.saturating_pow(times.min(16))).min(LONGEST);
+        if count(None) < MANY {
+            delay
+        } else {
+            delay.max(MANY_DELAY)
         }
-        (FIRST * 2_u32.saturating_pow(times.min(16))).min(LONGEST)
     }
+}
+
+/// The path, and the key of the actor: what a client cannot change and still ask for the same.
+fn what_matters(asked: &str) -> (&str, Option<&str>) {
+    let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
+    let mut parameters = query.split('&');
+    let key = parameters.find_map(|parameter| parameter.strip_prefix("rvt-key="));
+    (path, key)
 }
 
 #[cfg(test)]
@@ -71,6 +93,19 @@ mod tests {
         for _ in 0..40 {
             assert!(refusals.add(peer, "a") <= LONGEST);
         }
+        let key = |key: &str, more: &str| format!("/c?x={more}&rvt-key={key}&y={more}");
+        assert_eq!(refusals.add(peer, &key("a", "1")), first);
+        assert_eq!(
+            refusals.add(peer, &key("a", "2")),
+            first * 2,
+            "the same actor"
+        );
+        assert_eq!(refusals.add(peer, &key("b", "2")), first);
+        for n in 0..MANY {
+            refusals.add(peer, &key(&n.to_string(), ""));
+        }
+        assert_eq!(refusals.add(peer, "c"), MANY_DELAY, "so much of anything");
+        assert_eq!(refusals.add(IpAddr::from([127, 0, 0, 2]), "c"), first);
         tokio::time::advance(FORGIVEN).await;
         assert_eq!(refusals.add(peer, "a"), first);
     }

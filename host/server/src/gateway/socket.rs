@@ -224,7 +224,7 @@ async fn session(
         opening,
         tongue,
     } = purpose;
-    let queue = Queue::new(&app.limits);
+    let queue = Queue::new(&app.limits, &app.waiting);
     let mut writing = std::pin::pin!(writer(app, &tongue, opening.id, &queue, write));
     // Never dropped midway: whoever was let in has to be taken out again.
     let mut connecting = std::pin::pin!(app.router.connect(&target, opening, queue.sink()));
