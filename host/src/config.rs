@@ -61,6 +61,7 @@ impl Config {
                 setting.apply(&mut limits, &value)?;
             }
         }
+        check_together(&limits)?;
         let listen = sources
             .get("listen")
             .unwrap_or_else(|| "127.0.0.1:6420".to_owned());
@@ -95,6 +96,22 @@ impl Config {
             limits,
         })
     }
+}
+
+/// Settings that are each well within their bounds, and make no sense together.
+fn check_together(limits: &Limits) -> Result<()> {
+    let Limits {
+        ping_every,
+        silence_max,
+        ..
+    } = limits;
+    if silence_max <= ping_every {
+        bail!(
+            "silence_max is {silence_max:?} and ping_every {ping_every:?}: every WebSocket would be taken for dead \
+             before it is asked; silence_max has to be longer"
+        );
+    }
+    Ok(())
 }
 
 /// Without a token, only this machine may reach the host.

@@ -13,8 +13,9 @@ use greenroom_storage::{
 };
 use tracing::info;
 
-use crate::deployed::{Deployed, RevisionInfo, RevisionStatus};
+use crate::deployed::{Deployed, RevisionInfo, RevisionStatus, parse};
 use crate::directory::storage_error;
+use crate::progress::UnderWay;
 use crate::registry::{Registry, internal, status};
 use crate::rehearsal::{self, Rehearsal, Wanted};
 use crate::report::{LimitsReport, Report};
@@ -94,7 +95,8 @@ impl Registry {
     ) -> Result<Deployment, NotDeployed> {
         let _turn = self.deploying.lock().await;
         let hash = Engine::hash(&bytes);
-        let taken = self.take(hash, bytes, options).await;
+        let shown = self.progress.begin(hash, self.foundation.clock.now());
+        let taken = self.take(hash, bytes, options, &shown).await;
         let is_taken = matches!(&taken, Ok(deployment) if deployment.revision.is_some());
         if !is_taken && !self.is_in_use(hash) {
             self.foundation.engine.forget(hash).await;
@@ -107,8 +109,10 @@ impl Registry {
         hash: ComponentHash,
         bytes: Bytes,
         options: DeployOptions,
+        shown: &UnderWay<'_>,
     ) -> Result<Deployment, NotDeployed> {
         let upload = self.read(hash, bytes).await?;
+        shown.named(&upload.name);
         let component = self.component(&upload.name);
         let newest = component.as_ref().map(|component| component.newest());
         let mut report = self.compare(&upload, newest.map(|newest| &**newest));
@@ -134,7 +138,7 @@ impl Registry {
         if let Some(error) = report.not_granted(&options.granted) {
             return Err(refused(error, &report));
         }
-        self.rehearse(&upload, &options, &mut report).await?;
+        self.rehearse(&upload, &options, shown, &mut report).await?;
         if let Some(error) = report.unfit().filter(|_| !options.is_forced) {
             return Err(refused(error, &report));
         }
@@ -207,13 +211,15 @@ impl Registry {
         &self,
         upload: &Upload,
         options: &DeployOptions,
+        shown: &UnderWay<'_>,
         report: &mut Report,
     ) -> Result<(), ActorError> {
         let most = self.foundation.limits.rehearsal_actors_max;
         let count_max = match options.rehearsal {
             Rehearsal::No => return Ok(()),
-            // An earlier deploy may have left states that have still to be migrated.
-            Rehearsal::IfMigrated if !report.is_migrating && !migrates(upload) => return Ok(()),
+            // An earlier deploy, or one that was rolled back, may have left states that have still to be migrated, or
+            // that this one cannot read.
+            Rehearsal::IfMigrated if !self.has_other_versions(upload).await? => return Ok(()),
             Rehearsal::IfMigrated => Some(most),
             Rehearsal::All => None,
             Rehearsal::Sample(count) => Some(count.min(SAMPLE_MAX)),
@@ -223,16 +229,37 @@ impl Registry {
         let compiled = Some(upload.compiled.clone());
         let target = Deployed::new(record, upload.description.clone(), compiled);
         let only_migrated = options.rehearsal == Rehearsal::IfMigrated;
+        let component = self.component(&upload.name);
+        let overtaken =
+            component.and_then(|component| Some(component.rollout.as_ref()?.target.id()));
         let wanted = Wanted {
             count_max,
             only_migrated,
             plan: &options.plan,
+            shown,
+            overtaken,
         };
         let rehearsed = rehearsal::run(&self.foundation, &target, &wanted).await?;
         if !only_migrated || report.is_migrating || rehearsed.tried > 0 {
             report.rehearsal = Some(rehearsed);
         }
         Ok(())
+    }
+
+    /// Whether some state may have been written in another version than the upload has.
+    async fn has_other_versions(&self, upload: &Upload) -> Result<bool, ActorError> {
+        let revisions = self.foundation.storage.revisions(&upload.name).await;
+        for revision in revisions.map_err(storage_error)? {
+            let was = parse(&revision)?.actor_types;
+            let is_other = upload.description.actor_types.iter().any(|new| {
+                let mut was = was.iter();
+                was.any(|was| was.name == new.name && was.state_version != new.state_version)
+            });
+            if is_other {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn record(&self, upload: &Upload, options: &DeployOptions) -> RevisionRecord {
@@ -247,6 +274,7 @@ impl Registry {
             deployed_by: options.deployed_by.clone(),
             message: options.message.clone(),
             rolled_back: None,
+            rolled_back_at: None,
             is_kept: true,
         }
     }
@@ -334,12 +362,6 @@ impl Registry {
             both.any(|deployed| deployed.record.hash == hash)
         })
     }
-}
-
-/// Whether it can migrate anything at all.
-fn migrates(upload: &Upload) -> bool {
-    let mut types = upload.description.actor_types.iter();
-    types.any(|t| !t.migrates_from.is_empty())
 }
 
 fn newest_info(component: &Component) -> RevisionInfo {

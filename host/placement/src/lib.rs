@@ -13,6 +13,7 @@ mod directory;
 mod info;
 mod inside;
 mod operate;
+mod progress;
 mod registry;
 mod rehearsal;
 mod report;
@@ -32,6 +33,7 @@ pub use greenroom_actor::{
 };
 pub use greenroom_storage::Migrated;
 pub use info::{ActorInfo, ActorPage, Duplicate, ListFilter};
+pub use progress::{DeployProgress, DeployStage};
 pub use registry::Registry;
 pub use rehearsal::{Rehearsal, RehearsalReport, Unfit};
 pub use report::{LimitsReport, Report};

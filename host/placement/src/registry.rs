@@ -15,6 +15,7 @@ use tracing::{error, warn};
 use crate::Foundation;
 use crate::deployed::{Deployed, RevisionInfo, RevisionStatus, parse, type_not_found};
 use crate::directory::storage_error;
+use crate::progress::{DeployProgress, Progress};
 use crate::rollout::{Component, Health, Who};
 
 /// Revisions in memory besides those that most actors run on.
@@ -28,6 +29,8 @@ pub struct Registry {
     others: Mutex<HashMap<RevisionId, Arc<Deployed>>>,
     /// One deploy at a time: each takes the machine for a while, and is compared with what the one before left.
     pub(crate) deploying: AsyncMutex<()>,
+    /// How far that one has got.
+    pub(crate) progress: Progress,
     /// One change at a time, so that each sees what the one before did. Held for as long as the store takes.
     pub(crate) changing: AsyncMutex<()>,
 }
@@ -54,6 +57,7 @@ impl Registry {
             tables: RwLock::default(),
             others: Mutex::default(),
             deploying: AsyncMutex::new(()),
+            progress: Progress::default(),
             changing: AsyncMutex::new(()),
         };
         let mut hashes = Vec::new();
@@ -69,6 +73,11 @@ impl Registry {
     /// Whether there is such an actor type.
     pub fn has_type(&self, actor_type: &ActorType) -> bool {
         self.tables().types.contains_key(actor_type)
+    }
+
+    /// The deploy that is being carried out, if one is.
+    pub fn deploying(&self) -> Option<DeployProgress> {
+        self.progress.get()
     }
 
     /// The newest revision of every component that is not rolled back.
@@ -315,7 +324,7 @@ impl Revisions for Registry {
             at: self.foundation.clock.now(),
         };
         let ActorRecord { id, name, row, .. } = actor;
-        match self.foundation.storage.pin(*row, pin).await {
+        match self.foundation.storage.pin(*row, pin, None).await {
             // Somebody else has said where it goes meanwhile.
             Ok(false) => true,
             Ok(true) => {

@@ -15,6 +15,7 @@ use wildmatch::WildMatch;
 use crate::Foundation;
 use crate::deployed::Deployed;
 use crate::directory::storage_error;
+use crate::progress::UnderWay;
 use crate::rollout::Plan;
 
 /// Actors that are tried at once: the machine has others to serve.
@@ -89,6 +90,10 @@ pub(crate) struct Wanted<'a> {
     pub(crate) only_migrated: bool,
     /// Those that go over at first: what becomes of others is told, and no reason to refuse the deploy.
     pub(crate) plan: &'a Plan,
+    /// A revision that counts as rolled back if this one is deployed, because its rollout is not over.
+    pub(crate) overtaken: Option<RevisionId>,
+    /// Where it is shown how far it has got.
+    pub(crate) shown: &'a UnderWay<'a>,
 }
 
 /// Tries actors of all types of `target`.
@@ -114,7 +119,8 @@ pub(crate) async fn run(
     let revisions = foundation.storage.revisions(&target.record.component).await;
     let revisions = revisions.map_err(storage_error)?.into_iter();
     let rolled_back = revisions.filter(|record| record.rolled_back.is_some());
-    let rolled_back: Vec<RevisionId> = rolled_back.map(|record| record.id).collect();
+    let rolled_back = rolled_back.map(|record| record.id).chain(wanted.overtaken);
+    let rolled_back: Vec<RevisionId> = rolled_back.collect();
     let patterns = wanted.plan.patterns();
     for actor_type in target.actor_types() {
         let Some(active) = target.active(&actor_type, foundation).await? else {
@@ -194,6 +200,7 @@ impl RehearsalReport {
     }
 
     async fn try_all(&mut self, trying: &Trying<'_>, actors: Vec<ActorRecord>) {
+        trying.wanted.shown.found(actors.len());
         let tries = stream::iter(actors).map(async |actor| {
             if Instant::now() > trying.end {
                 return (actor, None);
@@ -211,6 +218,7 @@ impl RehearsalReport {
         });
         let mut tries = std::pin::pin!(tries.buffered(AT_ONCE));
         while let Some((actor, rehearsed)) = tries.next().await {
+            trying.wanted.shown.tried();
             match rehearsed {
                 Some(rehearsed) => {
                     let name = &actor.name;

@@ -72,6 +72,8 @@ pub(crate) enum AdminPath<'a> {
     /// A component, and what is to become of its rollout.
     RolloutOrder(&'a str, &'a str),
     Pins(&'a str),
+    /// The deploy that is being carried out.
+    Deploying,
 }
 
 impl AdminPath<'_> {
@@ -122,6 +124,7 @@ pub(crate) fn route<'a>(
             let rest = std::array::from_fn(|_| segments.next());
             Route::Admin(part_of_actor(id, part, rest)?)
         }
+        ("deploying", [None, _]) => Route::Admin(AdminPath::Deploying),
         ("components", [None, _]) => Route::Admin(AdminPath::Components),
         ("components", [Some(name), None]) => Route::Admin(AdminPath::Component(name)),
         ("components", [Some(name), Some(part)]) => {
@@ -264,6 +267,7 @@ mod tests {
             "/components/x/rollout",
             "/components/x/rollout/pause",
             "/components/x/pins",
+            "/deploying",
             "/actors/1/pin",
         ] {
             assert!(at(path).is_some(), "{path}");

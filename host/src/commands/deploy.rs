@@ -55,7 +55,15 @@ async fn one(
         }
         Err(failure) => {
             if !output.is_json {
-                output.say(&format!("{file} was not deployed, and has changed nothing"));
+                output.say(&match &failure {
+                    Failure::Refused(_) => {
+                        format!("{file} was not deployed, and has changed nothing")
+                    }
+                    // It may have arrived; then it is carried out.
+                    Failure::Unreachable(_) => format!(
+                        "it is not known whether {file} was deployed; greenroom components tells"
+                    ),
+                });
             }
             match &failure {
                 Failure::Refused(error) if !output.is_json && has_report(error) => {

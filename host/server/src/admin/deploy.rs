@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use greenroom_model::{ActorError, Capability, codes};
-use greenroom_placement::{DeployOptions, NotDeployed, Plan, Rehearsal};
+use greenroom_placement::{
+    DeployOptions, DeployProgress, DeployStage, NotDeployed, Plan, Rehearsal,
+};
 use hyper::body::Incoming;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::components::shown;
 use crate::app::{App, take};
@@ -36,6 +38,27 @@ pub(super) async fn deploy(app: &App, query: &str, body: Incoming) -> Result<Rep
     Ok(reply::json(&answer))
 }
 
+/// `GET /deploying`: how far the deploy has got that is being carried out.
+pub(super) fn deploying(app: &App) -> Reply {
+    let deploy = app.registry.deploying().as_ref().map(progress);
+    reply::json(&json!({ "deploy": deploy }))
+}
+
+fn progress(progress: &DeployProgress) -> Json {
+    let (stage, rehearsed) = match progress.stage {
+        DeployStage::Checking => ("checking", None),
+        DeployStage::Rehearsing { tried, found } => ("rehearsing", Some((tried, found))),
+    };
+    json!({
+        "hash": progress.hash.to_string(),
+        "component": progress.component.as_ref().map(ToString::to_string),
+        "begunAtMs": progress.begun_at.0,
+        "stage": stage,
+        "tried": rehearsed.map(|(tried, _)| tried),
+        "found": rehearsed.map(|(_, found)| found),
+    })
+}
+
 /// The error, with what had been found out as its metadata.
 fn with_report(refused: NotDeployed) -> ActorError {
     let NotDeployed { error, report } = refused;
@@ -63,6 +86,7 @@ fn options(query: &str) -> Result<DeployOptions, ActorError> {
             _ => {}
         }
     }
+    options.plan.is_forced = options.is_forced;
     check(&options.plan)?;
     Ok(options)
 }

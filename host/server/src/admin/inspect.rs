@@ -41,7 +41,7 @@ async fn messages(app: &App, query: &str, id: &str, what: Inspect) -> Result<Rep
             let size = messages.len();
             Ok(reply::json(&json!({ "size": size, "messages": shown })))
         }
-        Inspected::Schedule(..) | Inspected::Done(_) => Err(unexpected()),
+        _ => Err(unexpected()),
     }
 }
 
@@ -53,7 +53,14 @@ pub(super) async fn retry(
     message: &str,
 ) -> Result<Reply, ActorError> {
     let message = MessageId::parse(message).ok_or_else(|| missing(DEAD_LETTER))?;
-    change(app, query, id, Inspect::PutBack(message), DEAD_LETTER).await
+    match inspect(app, query, id, Inspect::PutBack(message)).await? {
+        Inspected::PutBack(Some(id)) => {
+            let shown = json!({ "ok": true, "id": id.to_string() });
+            Ok(reply::json(&shown))
+        }
+        Inspected::PutBack(None) => Err(missing(DEAD_LETTER)),
+        _ => Err(unexpected()),
+    }
 }
 
 /// `DELETE /actors/{id}/dead-letters/{message}`.
@@ -76,7 +83,7 @@ pub(super) async fn schedule(app: &App, query: &str, id: &str) -> Result<Reply, 
             let shown = json!({ "entries": entries, "history": history });
             Ok(reply::json(&shown))
         }
-        Inspected::Messages(_) | Inspected::Done(_) => Err(unexpected()),
+        _ => Err(unexpected()),
     }
 }
 
@@ -101,7 +108,7 @@ async fn change(
     match inspect(app, query, id, what).await? {
         Inspected::Done(true) => Ok(reply::json(&json!({ "ok": true }))),
         Inspected::Done(false) => Err(missing(thing)),
-        Inspected::Messages(_) | Inspected::Schedule(..) => Err(unexpected()),
+        _ => Err(unexpected()),
     }
 }
 
@@ -146,7 +153,7 @@ fn entry(entry: &Scheduled) -> Json {
         "failures": entry.failures,
     });
     match &entry.timing {
-        Timing::Once => {}
+        Timing::Once | Timing::After => {}
         Timing::Every { every_ms, .. } => shown["everyMs"] = (*every_ms).into(),
         Timing::Cron {
             expression,
@@ -218,6 +225,7 @@ mod tests {
             action: "tick".into(),
             args: Bytes::from_static(b"\x80"),
             timing: Timing::Once,
+            set_at: Millis(0),
             due_at: Millis(10),
             try_at: Millis(20),
             failures: 1,

@@ -47,6 +47,7 @@ pub(crate) async fn answer(
         }
         (&Method::GET, AdminPath::Components) => components::list(app),
         (&Method::POST, AdminPath::Components) => deploy::deploy(app, query, body).await,
+        (&Method::GET, AdminPath::Deploying) => Ok(deploy::deploying(app)),
         (&Method::GET, AdminPath::Component(name)) => components::history(app, name).await,
         (&Method::GET, AdminPath::Rollout(name)) => rollout::status(app, name).await,
         (&Method::POST, AdminPath::RolloutOrder(name, order)) => {

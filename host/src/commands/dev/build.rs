@@ -1,5 +1,6 @@
 //! Cargo, and the component that it makes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,6 +10,9 @@ use serde_json::Value as Json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
+
+/// What actors are built for.
+pub(super) const TARGET: &str = "wasm32-wasip2";
 
 /// How long a build may take.
 const BUILD_MAX: Duration = Duration::from_secs(30 * 60);
@@ -26,11 +30,11 @@ const PROFILE: &[(&str, &str)] = &[
 /// Builds the crate in a folder; gives the file with the component. Cargo itself says what is wrong with the code. If this is
 /// dropped, Cargo ends.
 pub(super) async fn build(folder: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let cargo = cargo();
     let is_unset = |(name, _): &&(&str, &str)| std::env::var_os(name).is_none();
     let mut child = Command::new(&cargo)
         .envs(PROFILE.iter().filter(is_unset).copied())
-        .args(["build", "--release", "--target", "wasm32-wasip2"])
+        .args(["build", "--release", "--target", TARGET])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -58,6 +62,11 @@ pub(super) async fn build(folder: &Path) -> Result<PathBuf> {
         let manifest = manifest.display();
         format!("{manifest} makes no component: its [lib] needs crate-type = [\"cdylib\"]")
     })
+}
+
+/// The Cargo to be used.
+pub(super) fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// The component that a message of Cargo's says has been made out of the crate with this manifest.

@@ -5,6 +5,7 @@
 
 mod build;
 mod host;
+mod local;
 mod watch;
 
 use std::convert::Infallible;
@@ -18,6 +19,7 @@ use serde_json::Value as Json;
 use tokio::time::{Instant, sleep};
 
 use super::deploy::refused_lines;
+use super::named::{items, word};
 use super::rollout::{self, End};
 use super::upload::upload;
 use super::{Exit, Output, report, runtime};
@@ -102,6 +104,8 @@ async fn again_and_again(client: &Client, folder: &Path) -> Exit {
     let mut watched = None;
     let mut noticed = Instant::now();
     loop {
+        // Before the build, so that no change is missed.
+        watch.follow().await;
         if let Some(deployed) = round(client, folder, noticed).await {
             watched = Some(deployed);
         }
@@ -170,7 +174,9 @@ async fn round(client: &Client, folder: &Path, noticed: Instant) -> Option<Watch
             None
         }
         Err(Failure::Unreachable(error)) => {
-            OUTPUT.say(&format!("greenroom: it was not deployed: {error:#}"));
+            OUTPUT.say(&format!(
+                "greenroom: it is not known whether it was deployed: {error:#}"
+            ));
             None
         }
     }
@@ -197,19 +203,19 @@ async fn told(client: &Client, deployed: &Json, times: [Instant; 3]) -> Option<W
     }
     let [noticed, built, checked] = times;
     match moved(client, &component, revision).await {
-        Ok(0) => {
+        Ok(status) => {
             let seconds = |from: Instant, to: Instant| format_seconds(to - from);
-            print(&format!(
-                "revision {revision} answers after {} (build {}, check and rehearse {}, swap {})",
+            let times = format!(
+                "{} (build {}, check and rehearse {}, swap {})",
                 seconds(noticed, Instant::now()),
                 seconds(noticed, built),
                 seconds(built, checked),
                 seconds(checked, Instant::now()),
-            ));
+            );
+            standing(&status, revision, &times)
+                .iter()
+                .for_each(|line| print(line));
         }
-        Ok(left) => print(&format!(
-            "revision {revision} is deployed; {left} awake actors are still busy with the old code"
-        )),
         Err(failure) => _ = OUTPUT.failed(&failure),
     }
     Some(Watched {
@@ -218,19 +224,50 @@ async fn told(client: &Client, deployed: &Json, times: [Instant; 3]) -> Option<W
     })
 }
 
-/// Waits until awake actors have moved to a revision; gives how many have not within the time.
-async fn moved(client: &Client, component: &str, revision: u64) -> Result<u64, Failure> {
+/// Waits until awake actors have moved to a revision, at most for so long; gives how things stand then.
+async fn moved(client: &Client, component: &str, revision: u64) -> Result<Json, Failure> {
     let end = Instant::now() + MOVED_MAX;
     loop {
         let status = rollout::look(client, component).await?;
         let is_under_way = status["target"].as_u64() == Some(revision);
-        let left = status["toMove"].as_u64().filter(|_| is_under_way);
-        let left = left.unwrap_or_default();
-        if left == 0 || Instant::now() > end {
-            return Ok(left);
+        let has_moved = !is_under_way || count(&status, "toMove") == 0;
+        if has_moved || Instant::now() > end {
+            return Ok(status);
         }
         sleep(MOVED_EVERY).await;
     }
+}
+
+fn count(status: &Json, name: &str) -> u64 {
+    status[name].as_u64().unwrap_or_default()
+}
+
+/// What there is to be said of a revision that was just deployed. (That it was rolled back is told by whoever watches it.)
+fn standing(status: &Json, revision: u64, times: &str) -> Vec<String> {
+    let is_it = |name: &str| status[name].as_u64() == Some(revision);
+    if !is_it("target") && !is_it("current") {
+        return Vec::new();
+    }
+    let (left, failed) = (count(status, "toMove"), count(status, "failedStarts"));
+    let mut lines = Vec::new();
+    if failed > 0 {
+        lines.push(format!(
+            "revision {revision} is deployed, but actors could not start on it and stay on the old code ({failed} times):"
+        ));
+        let reasons = items(&status["reasons"]);
+        lines.extend(reasons.iter().map(|reason| format!("  {}", word(reason))));
+    }
+    if left > 0 {
+        lines.push(format!(
+            "revision {revision} is deployed; {left} awake actors are still busy with the old code"
+        ));
+    } else if count(status, "onNewest") > 0 {
+        lines.push(format!("revision {revision} answers after {times}"));
+    } else if failed == 0 {
+        // Nobody is awake.
+        lines.push(format!("revision {revision} is ready after {times}"));
+    }
+    lines
 }
 
 /// In seconds, with as many digits as matter.
@@ -250,6 +287,24 @@ fn print(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_deployed_answers_only_if_somebody_runs_on_it() {
+        let status = |target: u64, moves: u64, failed: u64, newest: u64| {
+            serde_json::json!({ "target": target, "current": 1, "toMove": moves, "failedStarts": failed,
+                "onNewest": newest, "reasons": ["no owner"] })
+        };
+        let said = |status| standing(&status, 2, "1 s").join("|");
+        assert_eq!(said(status(2, 0, 0, 3)), "revision 2 answers after 1 s");
+        assert_eq!(said(status(2, 0, 0, 0)), "revision 2 is ready after 1 s");
+        assert!(said(status(2, 4, 0, 0)).contains("4 awake actors are still busy"));
+        let failed = said(status(2, 0, 3, 0));
+        assert!(
+            failed.contains("could not start on it") && failed.ends_with("|  no owner"),
+            "{failed}"
+        );
+        assert_eq!(said(status(3, 0, 0, 0)), "");
+    }
 
     #[test]
     fn times_have_the_digits_that_matter() {
