@@ -1,5 +1,8 @@
 //! The actor that an instance is, and how the component's exports get into it: each with a context of its own.
 
+use std::future::{Future as _, poll_fn};
+use std::task::Poll;
+
 use greenroom_value::{from_slice, to_vec};
 
 use crate::bindings::greenroom::actor::sockets;
@@ -9,6 +12,7 @@ use crate::conn::{Conn, Connecting};
 use crate::context::{Context, Env};
 use crate::error::{Error, Result};
 use crate::http::{Request, Response};
+use crate::waits::run_loop;
 use crate::websocket::{Close, Message};
 
 /// The one actor that this instance is, whatever its type.
@@ -72,7 +76,7 @@ impl<A: Actor> Body for Context<A> {
     fn run(&self) -> Future<Result<()>> {
         let cx = self.enter(true);
         Box::pin(async move {
-            let ran = cx.clone().settling(A::run(cx.clone())).await;
+            let ran = run_loop(cx.clone().settling(A::run(cx.clone()))).await;
             match ran {
                 // That it was waiting for a message when the stop began is how it should end.
                 Err(error) if cx.is_aborted() && error.is_aborted() => Ok(()),
@@ -96,11 +100,13 @@ impl<A: Actor> Body for Context<A> {
         let cx = self.enter(false);
         let conn = caller.and_then(|id| cx.conn(&id));
         let called = A::call(cx.clone(), conn, action, args)?;
+        let mut called = Box::pin(called);
         Some(Box::pin(async move {
-            let output = if A::CANCEL_ABANDONED {
-                cx.calls().run(id, called).await
-            } else {
-                called.await
+            // Most calls have ended before anybody could cancel them.
+            let first = poll_fn(|task| Poll::Ready(called.as_mut().poll(task))).await;
+            let output = match first {
+                Poll::Ready(output) => output,
+                Poll::Pending => cx.calls().run(id, called).await,
             };
             settle(&cx, output)
         }))

@@ -15,6 +15,7 @@ use crate::bindings::greenroom::actor::client as wit;
 use crate::bindings::greenroom::actor::types::PublicError;
 use crate::queues::{Completion, Queue};
 use crate::time::to_ms;
+use crate::waits::{self, wait};
 
 /// Why a call to another actor failed: what a client outside would be told.
 ///
@@ -121,7 +122,9 @@ impl Handle {
             key: key.into_key(),
         };
         let input = input.map(|input| encode(&input)).transpose()?;
-        let id = wit::create(address, input).await.map_err(CallError::from)?;
+        let id = wait(wit::create(address, input))
+            .await
+            .map_err(CallError::from)?;
         Ok(Self::with_id(id))
     }
 
@@ -148,7 +151,7 @@ impl Handle {
         args: impl Arguments,
     ) -> Result<R, CallError> {
         let args = args.encode()?;
-        let output = wit::call(self.to_wit(), action.to_owned(), args).await?;
+        let output = wait(wit::call(self.to_wit(), action.to_owned(), args)).await?;
         from_slice(&output)
             .map_err(|error| CallError::mismatch(format!("the result of {action}: {error}")))
     }
@@ -199,7 +202,8 @@ impl Handle {
         body: Vec<u8>,
         wait: wit::Wait,
     ) -> Result<wit::Completion, CallError> {
-        Ok(wit::send(self.to_wit(), queue.to_owned(), body, wait).await?)
+        let sending = wit::send(self.to_wit(), queue.to_owned(), body, wait);
+        Ok(waits::wait(sending).await?)
     }
 
     /// The actor's id; it is created first if the handle says so.
@@ -208,7 +212,7 @@ impl Handle {
     ///
     /// `actor.not_found`.
     pub async fn resolve(&self) -> Result<String, CallError> {
-        Ok(wit::resolve(self.to_wit()).await?)
+        Ok(wait(wit::resolve(self.to_wit())).await?)
     }
 
     fn to_wit(&self) -> wit::Target {

@@ -18,6 +18,7 @@ use crate::component::Actor;
 use crate::conn::Conn;
 use crate::events::{self, Named};
 use crate::receive::Scope;
+use crate::waits::wait;
 
 /// Everything an action can reach but the state: who the actor is, and its vars.
 ///
@@ -229,7 +230,7 @@ impl<A: Actor> Context<A> {
     /// actor says waits for its writes anyway. The hook for changed states runs first, if the state has changed.
     pub async fn save(&self) {
         self.settle();
-        store::save().await;
+        wait(store::save()).await;
     }
 
     /// Sees to it that everything changed so far is durable `within` this time, even if the action goes on.

@@ -10,6 +10,7 @@ use crate::bindings::greenroom::actor::kv::{self, ListOptions, Span};
 use crate::component::{Actor, Future};
 use crate::context::Env;
 use crate::error::{Error, Result};
+use crate::waits::wait;
 
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
@@ -111,7 +112,7 @@ impl Kv {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<Option<Vec<u8>>>> {
         let keys = keys.into_iter().map(bytes).collect();
-        kv::get(keys).await.map_err(Error::public)
+        wait(kv::get(keys)).await.map_err(Error::public)
     }
 
     /// Removes the pair with this key, if there is one.
@@ -202,7 +203,7 @@ impl List {
                 reverse: self.is_reverse,
                 limit: self.limit,
             };
-            let page = kv::list_range(self.span.clone(), options).await;
+            let page = wait(kv::list_range(self.span.clone(), options)).await;
             let page = page.map_err(Error::public)?;
             let count = u32::try_from(page.pairs.len()).unwrap_or(u32::MAX);
             self.limit = self.limit.map(|limit| limit.saturating_sub(count));

@@ -352,6 +352,7 @@ mod queues;
 mod receive;
 mod schedule;
 pub mod time;
+mod waits;
 mod websocket;
 
 pub use background::{Task, spawn};

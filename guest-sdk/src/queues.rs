@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::events::short_type_name;
 use crate::receive::{Delivery, Receive};
 use crate::time::{elapsed, to_ms, whole_ms};
+use crate::waits::wait;
 
 /// A declared queue whose messages are `T`s.
 ///
@@ -31,8 +32,8 @@ use crate::time::{elapsed, to_ms, whole_ms};
 /// Named in `#[actor(queues = [JOBS])]`, it exists; what is sent to any other name is dropped. A `Queue<Value>` takes
 /// anything.
 ///
-/// Clients and other actors may send what they like: a message that is no `T` is given back by [`take`](Self::take)
-/// until it ends as a dead letter, and is an error of [`receive`](Self::receive).
+/// Clients and other actors may send what they like: a message that is no `T` is given back, by
+/// [`take`](Self::take) and by [`receive`](Self::receive), until it ends as a dead letter.
 pub struct Queue<T> {
     name: &'static str,
     message: PhantomData<fn(T) -> T>,
@@ -106,7 +107,8 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Errors
     ///
-    /// `actor.aborted` when the actor begins to stop; `queue.previous_message_not_completed` if this call holds a
+    /// `actor.aborted` when it would have to wait and the actor stops, in the run loop in any case;
+    /// `queue.previous_message_not_completed` if this call holds a
     /// [`Delivery`]. A message that is no `T` is no error: it is noted in the log and left to become a dead letter.
     pub async fn receive<A: Actor>(self, cx: &Context<A>) -> Result<QueueMessage<T>> {
         self.take(cx).await?.accept()
@@ -131,7 +133,8 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Errors
     ///
-    /// `actor.aborted` when the actor begins to stop; `queue.previous_message_not_completed` if this call holds a
+    /// `actor.aborted` when it would have to wait and the actor stops, in the run loop in any case;
+    /// `queue.previous_message_not_completed` if this call holds a
     /// delivery already.
     pub async fn take<A: Actor>(self, cx: &Context<A>) -> Result<Delivery<T>> {
         loop {
@@ -222,9 +225,14 @@ impl<A: Actor> Env<A> {
         letters.map(DeadLetter::new).collect()
     }
 
-    /// Puts a dead letter back into its queue, behind the messages that wait. `false` if there is none of this id.
-    pub fn put_back(&self, id: &str) -> bool {
-        wit::put_back(id)
+    /// Puts a dead letter back into its queue, behind the messages that wait, and gives its new id. `None` if there is none
+    /// of this id.
+    ///
+    /// # Errors
+    ///
+    /// `queue.full`.
+    pub fn put_back(&self, id: &str) -> Result<Option<String>> {
+        wit::put_back(id).map_err(Error::public)
     }
 
     /// Removes a dead letter. `false` if there is none of this id.
@@ -248,7 +256,8 @@ impl<A: Actor> Context<A> {
     ) -> Result<Completion> {
         let (body, timeout) = (to_vec(body)?, timeout.into().map(to_ms));
         let options = wit::SendOptions { delay_ms: None };
-        let sent = wit::send_and_wait(queue.to_owned(), body, options, timeout).await;
+        let sending = wit::send_and_wait(queue.to_owned(), body, options, timeout);
+        let sent = wait(sending).await;
         Completion::new(sent.map_err(Error::public)?)
     }
 

@@ -19,6 +19,7 @@ use crate::component::Future;
 use crate::error::{Error, Result, UserError};
 use crate::queues::QueueMessage;
 use crate::time::to_ms;
+use crate::waits::Take;
 
 /// One call of the actor, as its queues see it: what it has taken it completes before it takes more.
 pub(crate) struct Scope {
@@ -65,7 +66,8 @@ impl Scope {
 /// What is to be received, made by [`Context::receive`](crate::Context::receive). Awaiting it receives the messages and
 /// removes them; it gives none if there is none in time.
 ///
-/// It fails with `actor.aborted` when the actor begins to stop, or when what [`until`](Self::until) names has happened;
+/// It fails with `actor.aborted` when it would have to wait and the actor stops (in the run loop, when the stop begins), or
+/// when what [`until`](Self::until) names has happened;
 /// and with `queue.previous_message_not_completed` if this call holds a [`Delivery`]. Dropping it while it waits loses
 /// no message.
 #[must_use = "it receives when it is awaited, or by `take`"]
@@ -159,7 +161,7 @@ impl Receive {
 
     pub(crate) async fn taken(self) -> Result<Vec<wit::Taken>> {
         self.scope.check()?;
-        let mut taking = pin!(wit::take(self.wanted));
+        let mut taking = pin!(Take::new(self.wanted));
         let Some(mut until) = self.until else {
             return taking.await.map_err(Error::public);
         };
@@ -216,8 +218,9 @@ impl<T> Delivery<T> {
     ///
     /// # Errors
     ///
-    /// As [`complete`](Self::complete); or an internal error if the reply cannot be serialized, and then the message is
-    /// given back.
+    /// As [`complete`](Self::complete); `queue.message_too_large` if the reply has more than 1 MiB; `queue.full` if too
+    /// many replies wait to be committed; or an internal error if the reply cannot be serialized. The message is given
+    /// back then.
     pub fn complete_with(self, reply: &(impl Serialize + ?Sized)) -> Result<()> {
         self.open.complete(Some(&to_vec(reply)?))
     }
@@ -226,7 +229,8 @@ impl<T> Delivery<T> {
     ///
     /// # Errors
     ///
-    /// `queue.already_completed`, the second time.
+    /// `queue.already_completed`, the second time; `queue.message_too_large` and `queue.full`, as
+    /// [`complete_with`](Self::complete_with), and then the message is still to be completed.
     pub fn try_complete(&self, reply: Option<&Value>) -> Result<()> {
         self.open.complete(reply.map(encode).as_deref())
     }

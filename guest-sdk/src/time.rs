@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::bindings::wasi::clocks::{monotonic_clock, system_clock};
+use crate::waits::wait;
 
 /// Waits. Other calls of the actor run meanwhile.
 ///
@@ -10,7 +11,7 @@ use crate::bindings::wasi::clocks::{monotonic_clock, system_clock};
 /// the whole actor.)
 pub async fn sleep(duration: Duration) {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    monotonic_clock::wait_for(nanos).await;
+    wait(monotonic_clock::wait_for(nanos)).await;
 }
 
 /// Milliseconds since the Unix epoch, as the host's clock tells it.

@@ -245,7 +245,7 @@ fn call(name: &str, function: &Function, before: Option<&TokenStream>) -> TokenS
     let called = function.call(&arguments);
     let encoded = match function.success() {
         Some(_) => quote!(::greenroom_sdk::private::encode(&output)),
-        None => quote!(::core::result::Result::Ok(
+        None => quote!(::core::result::Result::<_, ::greenroom_sdk::Error>::Ok(
             ::greenroom_sdk::private::nothing()
         )),
     };

@@ -105,7 +105,7 @@ impl Life {
                 }
                 End::Again => {}
                 // Asked for while it was falling asleep: its hook for that has still to run.
-                End::Sleep if self.handle.shared().orders.is_destroy() => {}
+                End::Sleep if self.is_to_be_destroyed() => {}
                 end => break end,
             }
         };
@@ -113,6 +113,10 @@ impl Life {
         let (actor_id, actor_type) = (self.actor.id, &self.actor.name.actor_type);
         debug!(%actor_id, %actor_type, ?end, "an activation ended");
         match end {
+            // It will never run its hook.
+            End::Failed(failed) if failed.reason.is_some() && self.is_to_be_destroyed() => {
+                self.destroy().await
+            }
             End::Failed(failed) => {
                 self.refuse_waiting(&failed.error);
                 Ended::Broken
@@ -121,12 +125,14 @@ impl Life {
             End::Destroy => self.destroy().await,
             End::Sleep | End::Upgrade | End::Again => Ended::Asleep(self.alarm),
             // Its last hook broke down, or was cut off; that does not save it.
-            End::Lost | End::Crashed(_) if self.handle.shared().orders.is_destroy() => {
-                self.destroy().await
-            }
+            End::Lost | End::Crashed(_) if self.is_to_be_destroyed() => self.destroy().await,
             End::Lost | End::Crashed(_) => Ended::Broken,
         }
         // Calls left in the mailbox are dropped with it, which tells their callers that they never began.
+    }
+
+    fn is_to_be_destroyed(&self) -> bool {
+        self.handle.shared().orders.is_destroy()
     }
 
     fn refuse_waiting(&mut self, error: &ActorError) {
@@ -211,6 +217,10 @@ impl Life {
             revision: active.revision_id,
             pin: opened.pin.take(),
         }));
+        if opened.is_doomed {
+            // It had asked for that, and its host died before.
+            self.handle.shared().orders.give(Order::Destroy);
+        }
         let limits = &self.parts.limits;
         let options = &active.description.options;
         let timeout =
@@ -293,6 +303,7 @@ impl Life {
             conns,
             opening: HashMap::new(),
             requests: HashMap::new(),
+            goodbyes: VecDeque::new(),
             scheduled: HashMap::new(),
             turns,
             gate: Gate::default(),
@@ -303,6 +314,8 @@ impl Life {
             is_started: false,
             broken_by: OnceLock::new(),
             is_stopped: false,
+            is_doomed: opened.is_doomed,
+            told_busy: None,
             is_touched: false,
         };
         let shared = self.handle.shared();

@@ -30,12 +30,15 @@ use crate::gate::{Gate, Held};
 use crate::handle::{Call, Output, Shared};
 use crate::orders::Order;
 use crate::persist::{Committing, next_kept};
-use crate::revisions::{ActiveType, Revisions};
+use crate::revisions::{ActiveType, Report, Revisions};
 use crate::turns::{TurnId, Turns};
 use crate::waiters::Waiters;
 
 /// With so much waiting for a commit, begin one even though more could be added to it.
 const WAITING_MAX: usize = 256;
+
+/// How often it is told that an actor does something.
+const TELL_BUSY_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the state is looked at while the guest changes it by itself, without anybody having asked for anything.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -102,6 +105,9 @@ pub(crate) struct Activation<'a> {
     pub(crate) opening: HashMap<ConnId, BeingOpened>,
     /// Scheduled actions that run, and are not overdue.
     pub(crate) scheduled: HashMap<TurnId, Scheduled>,
+    /// What the guest has still to be told of connections that are over. There may be many at once, and they wait for room
+    /// like everybody else.
+    pub(crate) goodbyes: VecDeque<Entry>,
     /// Raw requests whose responses are on their way, and whether the guest knows of their connections.
     pub(crate) requests: HashMap<ConnId, bool>,
     pub(crate) turns: &'a Turns,
@@ -117,6 +123,10 @@ pub(crate) struct Activation<'a> {
     pub(crate) broken_by: OnceLock<Crash>,
     /// The guest has been told that it stops, and has returned.
     pub(crate) is_stopped: bool,
+    /// When whoever deploys last heard that the actor does something.
+    pub(crate) told_busy: Option<Instant>,
+    /// It was to be destroyed before this instance was made.
+    pub(crate) is_doomed: bool,
     /// Guest code has run since the state was last looked at.
     pub(crate) is_touched: bool,
 }
@@ -177,11 +187,14 @@ impl Activation<'_> {
         let mut look = std::pin::pin!(tokio::time::sleep(LOOK_EVERY));
         let mut was_idle = false;
         loop {
+            self.say_goodbyes(guest, &mut running);
             let is_idle = was_idle && !options.no_sleep;
             // A migrated state is committed by itself, with what the start has changed and nothing else, so that it can be
             // told whether anything was changed since.
             let has_started = self.is_started && self.migrated.is_none();
-            let has_room = has_started && running.len() < self.limits.turns_max;
+            // One more could put so much into the gate that the actor would be ended for it.
+            let is_loaded = self.gate.bytes() > self.limits.outbox_bytes_max / 4;
+            let has_room = has_started && !is_loaded && running.len() < self.limits.turns_max;
             let is_due = self.gate.waiting() >= WAITING_MAX || self.migrated.is_some();
             let must_settle = is_due && self.commit.is_none();
             let event = tokio::select! {
@@ -225,10 +238,7 @@ impl Activation<'_> {
                 Event::Stop(order) => return self.stop(guest, running, order).await,
                 other => match self.handle(guest, &mut running, other).await {
                     ControlFlow::Break(end) => return end,
-                    ControlFlow::Continue(entries) => {
-                        let entries = entries.into_iter();
-                        running.extend(entries.map(|entry| enter(guest, self.identity, entry)));
-                    }
+                    ControlFlow::Continue(entries) => self.enter_all(guest, &mut running, entries),
                 },
             }
             let can_make_room = self.can_make_room();
@@ -238,6 +248,37 @@ impl Activation<'_> {
                 idle.as_mut().reset(Instant::now() + sleep_after);
             }
             was_idle = is_idle;
+        }
+    }
+
+    /// Enters what has come up by itself.
+    pub(crate) fn enter_all<'g>(
+        &mut self,
+        guest: &'g Guest<'_>,
+        running: &mut Running<'g>,
+        entries: Vec<Entry>,
+    ) where
+        Self: 'g,
+    {
+        for entry in entries {
+            if matches!(entry, Entry::Leave(..)) {
+                self.goodbyes.push_back(entry);
+            } else {
+                running.push(enter(guest, self.identity, entry));
+            }
+        }
+        self.say_goodbyes(guest, running);
+    }
+
+    /// Enters as many goodbyes as there is room for.
+    pub(crate) fn say_goodbyes<'g>(&mut self, guest: &'g Guest<'_>, running: &mut Running<'g>)
+    where
+        Self: 'g,
+    {
+        while running.len() < self.limits.turns_max
+            && let Some(goodbye) = self.goodbyes.pop_front()
+        {
+            running.push(enter(guest, self.identity, goodbye));
         }
     }
 
@@ -313,6 +354,7 @@ impl Activation<'_> {
         output: Result<Output, Failure>,
     ) -> ControlFlow<End, Vec<Entry>> {
         self.is_touched = true;
+        self.tell_busy(&work);
         let next = match (work, output) {
             (Work::Start, output) => return self.started(output),
             (Work::Action(turn, short), output) => {
@@ -372,6 +414,23 @@ impl Activation<'_> {
             }
         };
         ControlFlow::Continue(next.into_iter().collect())
+    }
+
+    /// Whoever deploys wants to know how many actors do something with the code.
+    fn tell_busy(&mut self, work: &Work) {
+        let is_turn = matches!(
+            work,
+            Work::Action(..) | Work::Request(..) | Work::Message(..) | Work::Scheduled(..)
+        );
+        let is_news = self
+            .told_busy
+            .is_none_or(|told| told.elapsed() > TELL_BUSY_EVERY);
+        if is_turn && is_news {
+            self.told_busy = Some(Instant::now());
+            let revision = self.active.revision_id;
+            self.revisions
+                .report(self.identity.id, revision, Report::Busy);
+        }
     }
 
     /// A turn that nobody waits for has ended; its failure is told to the log only.

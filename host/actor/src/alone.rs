@@ -43,17 +43,22 @@ impl Activation<'_> {
         entries
     }
 
-    /// Turns have become overdue. One that was scheduled has failed by that; a call is told, if its type wants to know.
+    /// Turns have become overdue. One that was scheduled has failed by that, and is told so: it is tried again, and must not
+    /// go on beside that. A call is told, if its type wants to know.
     pub(crate) fn take_overdue(&mut self, turns: Vec<TurnId>) -> Vec<Entry> {
-        for turn in &turns {
-            if let Some(entry) = self.scheduled.remove(turn) {
+        let wants_to_know = self.active.description.options.cancel_abandoned;
+        let mut told = Vec::new();
+        for turn in turns {
+            let scheduled = self.scheduled.remove(&turn);
+            if wants_to_know || scheduled.is_some() {
+                told.push(Entry::Cancel(turn));
+            }
+            if let Some(entry) = scheduled {
                 self.is_touched = true;
                 self.data.ran(&entry, Err("Action timed out".to_owned()));
             }
         }
-        let wants_to_know = self.active.description.options.cancel_abandoned;
-        let told = turns.into_iter().filter(|_| wants_to_know);
-        told.map(Entry::Cancel).collect()
+        told
     }
 
     /// A scheduled action has ended. Its changes and the entry's are committed together.
@@ -154,15 +159,22 @@ impl Activation<'_> {
     /// Tells an operator, or does what one wants.
     pub(crate) fn inspect(&mut self, what: Inspect, reply: Reply) {
         let data = self.data;
+        self.is_touched = true;
         let inspected = match what {
             Inspect::Queue => Inspected::Messages(data.messages()),
             Inspect::DeadLetters => Inspected::Messages(data.dead_letters()),
-            Inspect::PutBack(id) => Inspected::Done(data.put_back(id)),
+            Inspect::PutBack(id) => match data.put_back(id) {
+                Ok(id) => Inspected::PutBack(id),
+                Err(error) => {
+                    self.gate
+                        .hold(Held::Answer(Begun::reply(reply), Err(error)));
+                    return;
+                }
+            },
             Inspect::Discard(id) => Inspected::Done(data.discard(id)),
             Inspect::Schedule => Inspected::Schedule(data.schedule_list(), data.schedule_history()),
             Inspect::Unschedule(id) => Inspected::Done(data.unschedule(&id)),
         };
-        self.is_touched = true;
         let output = Ok(Output::Inspected(inspected));
         self.gate.hold(Held::Answer(Begun::reply(reply), output));
     }

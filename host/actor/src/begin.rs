@@ -201,11 +201,16 @@ impl Activation<'_> {
         is_wanted: bool,
         reply: Reply,
     ) -> Option<Entry> {
+        if self.conns.get(conn.id()).is_none() {
+            // It is being told goodbye: there is nothing that it could still hear.
+            accept(reply);
+            return None;
+        }
         let events = &self.active.description.events;
         let is_guarded = events
             .iter()
             .any(|known| known.guarded && known.name == event);
-        if is_wanted && is_guarded && self.conns.get(conn.id()).is_some() {
+        if is_wanted && is_guarded {
             // Answered when it is decided: what the client sends next may count on the subscription.
             let timeout = self.limits.connect_timeout;
             let begun = Begun::reply(reply);
@@ -220,6 +225,7 @@ impl Activation<'_> {
     }
 
     pub(crate) fn subscribe(&mut self, conn: &Arc<Conn>, event: String, is_wanted: bool) {
+        self.conns.subscribed();
         let most = self.limits.subscriptions_max;
         if is_wanted && event.len() > EVENT_NAME_BYTES_MAX {
             let text = format!("the name of an event has at most {EVENT_NAME_BYTES_MAX} bytes");

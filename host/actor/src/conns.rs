@@ -1,6 +1,6 @@
 //! The connections of one awake actor: those that its guest knows of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,11 +10,16 @@ use greenroom_storage::{ConnChange, ConnRecord};
 
 use crate::conn::Conn;
 
+/// Events whose audiences are remembered.
+const AUDIENCES_MAX: usize = 16;
+
 /// The connections of an activation. Ids are ordered by time, and so are these.
 #[derive(Debug, Default)]
 pub(crate) struct Conns {
     live: BTreeMap<ConnId, Live>,
     counts: Counts,
+    /// Who hears which event, as far as that was asked since it last changed.
+    audiences: HashMap<String, Arc<[Arc<Conn>]>>,
     /// Whether they are saved.
     is_saved: bool,
     changed: BTreeSet<ConnId>,
@@ -156,6 +161,7 @@ impl Conns {
             is_leaving: false,
             is_stored: false,
         };
+        self.audiences.clear();
         self.counts.add(&live.opening);
         // Ids are unique: nobody is replaced.
         self.live.insert(id, live);
@@ -187,6 +193,7 @@ impl Conns {
     /// The guest has been told that it is gone.
     pub(crate) fn remove(&mut self, id: ConnId) {
         if let Some(live) = self.live.remove(&id) {
+            self.audiences.clear();
             self.counts.remove(&live);
             self.changed.remove(&id);
             if live.is_stored {
@@ -195,11 +202,26 @@ impl Conns {
         }
     }
 
-    pub(crate) fn subscribers(&self, event: &str) -> Vec<Arc<Conn>> {
+    /// Who has subscribed to an event. It is one list for all its events, until somebody subscribes or goes.
+    pub(crate) fn subscribers(&mut self, event: &str) -> Arc<[Arc<Conn>]> {
+        if let Some(audience) = self.audiences.get(event) {
+            return audience.clone();
+        }
         let open = self.live.values().filter_map(|live| live.conn.as_ref());
-        open.filter(|conn| conn.is_subscribed(event))
+        let audience: Arc<[_]> = open
+            .filter(|conn| conn.is_subscribed(event))
             .cloned()
-            .collect()
+            .collect();
+        if self.audiences.len() >= AUDIENCES_MAX {
+            self.audiences.clear();
+        }
+        self.audiences.insert(event.to_owned(), audience.clone());
+        audience
+    }
+
+    /// Somebody has subscribed to something, or no longer.
+    pub(crate) fn subscribed(&mut self) {
+        self.audiences.clear();
     }
 
     /// All that have to go when the actor sleeps, or is destroyed.

@@ -90,6 +90,11 @@ impl Gate {
         self.bytes
     }
 
+    /// How many bytes of effects are held.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How much waits for a commit that has not begun.
     pub(crate) const fn waiting(&self) -> usize {
         self.waiting.len()

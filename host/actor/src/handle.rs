@@ -104,6 +104,8 @@ pub enum Inspected {
     Schedule(Vec<Scheduled>, Vec<ScheduledRun>),
     /// Whether there was something to be done.
     Done(bool),
+    /// The new name of the message that was put back, if there was one.
+    PutBack(Option<MessageId>),
 }
 
 /// Who calls an action.

@@ -1,6 +1,5 @@
 //! What leaves the actor besides answers, and connections that come and go.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use greenroom_model::{ActorError, ConnId, ConnKind, Outgoing, codes};
@@ -34,15 +33,7 @@ impl Activation<'_> {
         if self.gate.add_bytes(bytes) > self.limits.outbox_bytes_max {
             return Some(self.crashed(&Crash::Outbox));
         }
-        // Nothing is subscribed to in between, so that events of one name have one audience.
-        let mut audiences = HashMap::new();
-        for effect in effects {
-            self.hold(effect, &mut audiences);
-        }
-        let bytes = audiences.values().map(|conns| size_of_val(&**conns)).sum();
-        if self.gate.add_bytes(bytes) > self.limits.outbox_bytes_max {
-            return Some(self.crashed(&Crash::Outbox));
-        }
+        effects.into_iter().for_each(|effect| self.hold(effect));
         None
     }
 
@@ -52,17 +43,10 @@ impl Activation<'_> {
         opening.or_else(|| self.conns.get(id))
     }
 
-    fn hold(&mut self, effect: Effect, audiences: &mut HashMap<String, Arc<[Arc<Conn>]>>) {
+    fn hold(&mut self, effect: Effect) {
         match effect {
             Effect::Broadcast(event) => {
-                let audience = match audiences.get(&event.name) {
-                    Some(audience) => audience.clone(),
-                    None => {
-                        let audience: Arc<[_]> = self.conns.subscribers(&event.name).into();
-                        audiences.insert(event.name.clone(), audience.clone());
-                        audience
-                    }
-                };
+                let audience = self.conns.subscribers(&event.name);
                 if !audience.is_empty() {
                     self.gate.hold(Held::Broadcast(audience, event));
                 }
@@ -89,7 +73,10 @@ impl Activation<'_> {
                 }
             }
             Effect::Sleep => self.shared.orders.give(Order::Sleep),
-            Effect::Destroy => self.shared.orders.give(Order::Destroy),
+            Effect::Destroy => {
+                self.data.doom();
+                self.shared.orders.give(Order::Destroy);
+            }
         }
     }
 

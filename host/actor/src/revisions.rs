@@ -45,6 +45,8 @@ pub enum Report<'a> {
     Failed(&'a str),
     /// It had started and broke down, for this reason.
     Crashed(&'a str),
+    /// It has done something. Told once in a while.
+    Busy,
 }
 
 /// Who wrote a state, and in what shape it is.

@@ -53,7 +53,8 @@ impl Activation<'_> {
         };
         self.data.abort(self.shared.is_closing());
         running.push(enter(guest, self.identity, Entry::Abort(reason)));
-        if order != Order::Upgrade {
+        // Who calls an actor that had asked to be no more calls the next of its name.
+        if order != Order::Upgrade && !self.is_doomed {
             // Who called before the order is answered.
             while let Some(call) = self
                 .left
@@ -80,11 +81,7 @@ impl Activation<'_> {
         }
         // After the stop hook, which may have had something to say to them.
         let leaving = self.end_connections(order);
-        running.extend(
-            leaving
-                .into_iter()
-                .map(|entry| enter(guest, self.identity, entry)),
-        );
+        self.enter_all(guest, &mut running, leaving);
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
             return end;
         }
@@ -110,6 +107,9 @@ impl Activation<'_> {
     {
         let mut is_in_grace = true;
         loop {
+            if is_in_grace {
+                self.say_goodbyes(guest, running);
+            }
             if Instant::now() < draining.grace_over {
                 self.is_touched |= self.data.is_changed();
             }
@@ -163,11 +163,7 @@ impl Activation<'_> {
                 other => match self.handle(guest, running, other).await {
                     ControlFlow::Break(end) => return Some(end),
                     ControlFlow::Continue(entries) if is_in_grace => {
-                        running.extend(
-                            entries
-                                .into_iter()
-                                .map(|entry| enter(guest, self.identity, entry)),
-                        );
+                        self.enter_all(guest, running, entries);
                     }
                     ControlFlow::Continue(_) => {}
                 },

@@ -82,8 +82,10 @@ pub enum Wait {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Timing {
-    /// Once.
+    /// Once, at a certain time.
     Once,
+    /// Once, so long after it was decided.
+    After,
     /// Again and again, in steps of `every_ms` from `from_ms` on.
     Every {
         /// A moment that the steps are counted from.
@@ -148,6 +150,8 @@ pub struct Scheduled {
     pub try_at: Millis,
     /// How often the next run has been tried and has failed.
     pub failures: u32,
+    /// When its next time was decided. If that is later than now, the clock ran ahead then.
+    pub set_at: Millis,
 }
 
 /// What became of a run of a scheduled action.

@@ -94,7 +94,7 @@ pub trait ActorData: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// An error of the store.
+    /// `actor.invalid_request` for too many keys, or values that are too large together; an error of the store.
     async fn kv_get(&self, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>, ActorError>;
 
     /// The first pairs, or the last.
@@ -137,7 +137,11 @@ pub trait ActorData: Send + Sync + 'static {
     async fn receive(&self, wanted: Wanted) -> Result<Vec<QueueMessage>, ActorError>;
 
     /// Completes a message that was taken, with a reply for whoever waits for it.
-    fn complete(&self, id: MessageId, reply: Option<Bytes>);
+    ///
+    /// # Errors
+    ///
+    /// `queue.message_too_large`, `queue.full`: the message is not completed.
+    fn complete(&self, id: MessageId, reply: Option<Bytes>) -> Result<(), ActorError>;
 
     /// Gives a message back that was taken, to come again.
     fn give_back(&self, id: MessageId);
@@ -148,8 +152,12 @@ pub trait ActorData: Send + Sync + 'static {
     /// The dead letters, oldest first.
     fn dead_letters(&self) -> Vec<QueueMessage>;
 
-    /// Puts a dead letter back into its queue; `false` if there is none.
-    fn put_back(&self, id: MessageId) -> bool;
+    /// Puts a dead letter back into its queue, under a new name; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// `queue.full`.
+    fn put_back(&self, id: MessageId) -> Result<Option<MessageId>, ActorError>;
 
     /// Removes a dead letter; `false` if there is none.
     fn discard(&self, id: MessageId) -> bool;

@@ -16,7 +16,7 @@ use greenroom_storage::{ActorRow, Storage};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::activations::Activations;
 
@@ -36,6 +36,9 @@ const BROKEN_MAX: usize = 10_000;
 /// How long one actor that is being woken keeps others waiting.
 const WAKE_MAX: Duration = Duration::from_secs(1);
 
+/// How far the clock is set back before that matters, in milliseconds.
+const SLACK_MS: i64 = 1_000;
+
 /// Nothing is known to be due.
 const NEVER: i64 = i64::MAX;
 
@@ -44,6 +47,8 @@ pub(crate) struct Alarms {
     clock: Arc<dyn Clock>,
     /// When the store has to be looked at next, in milliseconds since the epoch.
     next: AtomicI64,
+    /// The latest time that the clock has shown.
+    latest: AtomicI64,
     sooner: Notify,
     broken: Mutex<HashMap<ActorId, Broken>>,
 }
@@ -60,6 +65,8 @@ impl Alarms {
         Self {
             clock,
             next: AtomicI64::new(0),
+            // The clock may have run ahead when a host was here before: the first look says that it was set back.
+            latest: AtomicI64::new(NEVER),
             sooner: Notify::new(),
             broken: Mutex::default(),
         }
@@ -117,10 +124,24 @@ impl Alarms {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the clock was set back since this was last asked, or may have been. Then it goes on from where it is.
+    fn was_set_back(&self, now: Millis) -> bool {
+        let is_back = self.latest.load(Ordering::Acquire).saturating_sub(now.0) > SLACK_MS;
+        if is_back {
+            self.latest.store(now.0, Ordering::Release);
+        } else {
+            self.latest.fetch_max(now.0, Ordering::AcqRel);
+        }
+        is_back
+    }
+
     /// Waits until the store has to be looked at. Cancel-safe.
     async fn wait(&self) {
         loop {
             let now = self.clock.now();
+            if now.0.saturating_add(SLACK_MS) < self.latest.load(Ordering::Acquire) {
+                return;
+            }
             let ms = self.next.load(Ordering::Acquire).saturating_sub(now.0);
             let Ok(ms @ 1..) = u64::try_from(ms) else {
                 return;
@@ -158,6 +179,26 @@ pub(crate) async fn run(
     }
 }
 
+/// Has everybody woken who was to be by a clock that ran ahead: they decide anew when that is.
+async fn pull(storage: &dyn Storage, now: Millis) -> greenroom_storage::Result<()> {
+    let set_after = Millis(now.0.saturating_add(SLACK_MS));
+    let mut count = 0;
+    loop {
+        let pulled = storage.pull_alarms(set_after, now, BATCH_MAX).await?;
+        count += pulled;
+        if pulled < BATCH_MAX {
+            break;
+        }
+    }
+    if count > 0 {
+        warn!(
+            count,
+            "alarms were set by a clock that ran ahead; their actors are woken to look again"
+        );
+    }
+    Ok(())
+}
+
 /// Wakes everybody who is due, and returns when to look again.
 async fn look(
     alarms: &Alarms,
@@ -167,6 +208,9 @@ async fn look(
     tasks: &TaskTracker,
 ) -> greenroom_storage::Result<Millis> {
     let now = alarms.clock.now();
+    if alarms.was_set_back(now) {
+        pull(storage, now).await?;
+    }
     let mut next = Millis(
         now.0
             .saturating_add(i64::try_from(LOOK_AGAIN.as_millis()).unwrap_or(0)),
@@ -232,6 +276,7 @@ mod tests {
     async fn an_alarm_that_is_set_sooner_is_waited_for() {
         let (clock, alarms) = alarms();
         alarms.next.store(NEVER, Ordering::Release);
+        assert!(alarms.was_set_back(clock.now()), "it may have been, before");
         let waits = timeout(Duration::from_secs(9), alarms.wait());
         assert!(waits.await.is_err(), "nothing is due");
         let id = ActorId::from_u128(1);
@@ -240,6 +285,27 @@ mod tests {
         assert!(waits.await.is_err(), "the wall clock decides, not ours");
         clock.0.store(1_500, Ordering::Relaxed);
         alarms.wait().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_is_noticed_and_alarms_that_it_had_set_are_due() {
+        let (clock, alarms) = alarms();
+        alarms.next.store(NEVER, Ordering::Release);
+        for (now, is_back) in [
+            (5_000, true),
+            (4_500, false),
+            (9_000, false),
+            (8_000, false),
+        ] {
+            clock.0.store(now, Ordering::Relaxed);
+            assert_eq!(alarms.was_set_back(clock.now()), is_back, "{now}");
+        }
+        let waits = timeout(Duration::from_secs(9), alarms.wait());
+        assert!(waits.await.is_err(), "a small step is none");
+        clock.0.store(7_000, Ordering::Relaxed);
+        alarms.wait().await;
+        assert!(alarms.was_set_back(clock.now()));
+        assert!(!alarms.was_set_back(clock.now()));
     }
 
     #[test]

@@ -113,7 +113,9 @@ impl ActorData for Nowhere {
         Err(ActorError::internal())
     }
 
-    fn complete(&self, _: MessageId, _: Option<Bytes>) {}
+    fn complete(&self, _: MessageId, _: Option<Bytes>) -> Result<(), ActorError> {
+        Err(ActorError::internal())
+    }
 
     fn give_back(&self, _: MessageId) {}
 
@@ -125,8 +127,8 @@ impl ActorData for Nowhere {
         Vec::new()
     }
 
-    fn put_back(&self, _: MessageId) -> bool {
-        false
+    fn put_back(&self, _: MessageId) -> Result<Option<MessageId>, ActorError> {
+        Ok(None)
     }
 
     fn discard(&self, _: MessageId) -> bool {

@@ -50,6 +50,7 @@ pub(crate) async fn all(storage: &dyn Storage) {
     schedule::runs_are_remembered_as_far_as_wanted(storage).await;
     alarms::come_in_batches_earliest_first(storage).await;
     alarms::are_moved_and_taken_back(storage).await;
+    alarms::set_by_a_clock_that_ran_ahead_are_due(storage).await;
     revisions::are_numbered_and_the_same_bytes_are_not_new(storage).await;
     revisions::have_types_that_belong_to_one_component(storage).await;
     revisions::are_gone_over_to_and_back_from(storage).await;

@@ -17,15 +17,15 @@ mod sqlite;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, KvPage, KvQuery, Millis};
+use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, Head, KvQuery, Millis};
 
 pub use error::{Error, Result};
 pub use memory::Memory;
 pub use record::{
     ActorRecord, ActorRow, Alarm, Commit, ComponentRecord, ConnChange, ConnRecord, Created,
-    DataChanges, Kept, ListQuery, MessageChange, Migrated, NewActor, NewRevision, Opened, Page,
-    Pin, PinnedActor, PutRevision, Replaced, RevisionId, RevisionRecord, RolloutRecord,
-    ScheduleChange, Switch,
+    DataChanges, Kept, ListQuery, MessageChange, Migrated, NewActor, NewAlarm, NewRevision, Opened,
+    Page, Pin, PinnedActor, PutRevision, Replaced, RevisionId, RevisionRecord, RolloutRecord,
+    ScheduleChange, StoredPairs, Switch,
 };
 pub use sqlite::Sqlite;
 
@@ -86,17 +86,27 @@ pub trait Actors: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::Fenced`] if a newer activation has opened the actor, the commit does not build on the
-    /// newest head, or the actor was destroyed; the activation must end without showing
-    /// anything.
+    /// newest head, the actor was destroyed, or the state was migrated by a revision that an operator has pinned the actor
+    /// away from meanwhile; the activation must end without showing anything.
     async fn commit(&self, commit: Commit) -> Result<Kept>;
 
     /// The values of these keys of an actor's key-value store, all as of one moment. An actor
-    /// that is gone has none.
-    async fn kv_get(&self, actor: ActorRow, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>>;
+    /// that is gone has none. If they would have more than `bytes_max` bytes together, there are fewer of them than keys.
+    async fn kv_get(
+        &self,
+        actor: ActorRow,
+        keys: Vec<Bytes>,
+        bytes_max: usize,
+    ) -> Result<Vec<Option<Bytes>>>;
 
     /// Some pairs of an actor's key-value store, as last committed: at most `query.count_max`, and no
-    /// more than `bytes_max` bytes of keys and values (but one pair at least).
-    async fn kv_list(&self, actor: ActorRow, query: KvQuery, bytes_max: usize) -> Result<KvPage>;
+    /// more than `bytes_max` bytes of keys and values (but one pair at least, unless there is none as far as was looked).
+    async fn kv_list(
+        &self,
+        actor: ActorRow,
+        query: KvQuery,
+        bytes_max: usize,
+    ) -> Result<StoredPairs>;
 
     /// Removes the actor, its name and all its data. `false` if it was gone already. Durable when it
     /// returns.
@@ -117,6 +127,10 @@ pub trait Alarms: Send + Sync + 'static {
 
     /// The first alarm after `after`.
     async fn next_alarm(&self, after: Millis) -> Result<Option<Millis>>;
+
+    /// Makes at most `count_max` alarms due at `now` that were set later than `set_after`: by a clock that ran ahead. How
+    /// many.
+    async fn pull_alarms(&self, set_after: Millis, now: Millis, count_max: usize) -> Result<usize>;
 }
 
 /// The components that actors run on.
@@ -147,9 +161,6 @@ pub trait Components: Send + Sync + 'static {
     /// All revisions of a component, newest first.
     async fn revisions(&self, component: &ComponentName) -> Result<Vec<RevisionRecord>>;
 
-    /// The newest revision of a component.
-    async fn newest_revision(&self, component: &ComponentName) -> Result<Option<RevisionRecord>>;
-
     /// The Wasm bytes with this hash.
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>>;
 
@@ -169,12 +180,14 @@ pub trait Pins: Send + Sync + 'static {
     /// returns.
     ///
     /// A pin because of a refused revision takes the place of none that an operator has made, and is only made while some
-    /// component is on that revision, or on the way to it. `false` if it was not made.
+    /// component is on that revision, or on the way to it. One that an operator makes is only made while the code of its
+    /// revision is kept. With `state_head`, either is only made if the state is still the one of that head. `false` if it was
+    /// not made.
     ///
     /// # Errors
     ///
     /// [`Error::Gone`] if the actor was destroyed.
-    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<bool>;
+    async fn pin(&self, actor: ActorRow, pin: Pin, state_head: Option<Head>) -> Result<bool>;
 
     /// Lets an actor go with the others again, if it is pinned: because `refused` was refused or, without that, whyever.
     /// `false` if not. Durable when it returns.

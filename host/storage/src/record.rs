@@ -98,7 +98,7 @@ pub struct Opened {
     pub input: Option<Bytes>,
     /// The connections that were let in and not taken out, oldest first.
     pub conns: Vec<ConnRecord>,
-    /// How many bytes its pairs have, keys and values.
+    /// How many bytes its pairs have, keys and values. Pairs of a large span that was removed may count for a while.
     pub kv_bytes: u64,
     /// The messages of its queues, dead letters among them, oldest first.
     pub messages: Vec<QueueMessage>,
@@ -110,6 +110,8 @@ pub struct Opened {
     pub runs: Vec<ScheduledRun>,
     /// When it must next be awake.
     pub alarm: Option<Millis>,
+    /// It is to be destroyed: it has asked for that.
+    pub is_doomed: bool,
 }
 
 /// A state as it was before a newer revision migrated it.
@@ -196,8 +198,21 @@ pub struct DataChanges {
     pub messages: Vec<MessageChange>,
     /// Its schedule, in order.
     pub schedule: Vec<ScheduleChange>,
-    /// When it must next be awake, if that changed; `Some(None)` is not at all.
-    pub alarm: Option<Option<Millis>>,
+    /// When it must next be awake, if that changed.
+    pub alarm: Option<NewAlarm>,
+    /// From now on it is to be destroyed as soon as it is awake.
+    pub is_doomed: bool,
+    /// How many bytes its pairs have is wanted in any case.
+    pub counts_pairs: bool,
+}
+
+/// When an actor must next be awake, as decided at some time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NewAlarm {
+    /// When; `None` is not at all.
+    pub at: Option<Millis>,
+    /// When that was decided.
+    pub set_at: Millis,
 }
 
 impl DataChanges {
@@ -206,6 +221,15 @@ impl DataChanges {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Pairs, as far as a store has looked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredPairs {
+    /// In order.
+    pub pairs: Vec<(Bytes, Bytes)>,
+    /// The last key that was looked at, if there may be more beyond it.
+    pub upto: Option<Bytes>,
 }
 
 /// What became of a message.
@@ -247,8 +271,8 @@ pub enum ScheduleChange {
 /// What a commit came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
-    /// How many bytes the actor's pairs have now, keys and values, if that has changed. (Looking it up
-    /// in any case would be a cost for every commit.)
+    /// How many bytes the actor's pairs have now, keys and values, if that has changed or was asked for. (Looking it up
+    /// in any case would be a cost for every commit.) Pairs of a large span that was removed may count for a while.
     pub kv_bytes: Option<u64>,
 }
 
@@ -310,6 +334,8 @@ pub struct RevisionRecord {
     pub message: String,
     /// Why it was rolled back, if it was.
     pub rolled_back: Option<String>,
+    /// When, if it was.
+    pub rolled_back_at: Option<Millis>,
     /// Whether its bytes are still there.
     pub is_kept: bool,
 }

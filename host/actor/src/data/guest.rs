@@ -11,8 +11,8 @@ use greenroom_model::{
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
-use super::Data;
 use super::pairs::Written;
+use super::{Data, Setup};
 use crate::activate::unavailable;
 
 /// Pairs of one page, in bytes.
@@ -23,9 +23,10 @@ const PAGE_PAIRS_MAX: usize = 10_000;
 #[async_trait]
 impl ActorData for Data {
     fn kv_put(&self, pairs: Vec<(Bytes, Bytes)>) -> Result<(), ActorError> {
-        self.lock().pairs.put(pairs)?;
+        let put = self.lock().pairs.put(pairs);
+        // One that is refused may want to know what the store has by now.
         self.changed.notify_one();
-        Ok(())
+        put
     }
 
     fn kv_delete(&self, keys: Vec<Bytes>) -> Result<(), ActorError> {
@@ -49,6 +50,10 @@ impl ActorData for Data {
             let inner = self.lock();
             keys.iter().map(|key| inner.pairs.get(key)).collect()
         };
+        let bytes_max = self.setup.limits.guest_message_bytes_max;
+        let known_bytes = known.iter().flatten().flatten().map(Bytes::len).sum();
+        let room = bytes_max.checked_sub(known_bytes);
+        let room = room.ok_or_else(|| too_much(bytes_max))?;
         let unknown: Vec<Bytes> = keys
             .into_iter()
             .zip(&known)
@@ -57,8 +62,13 @@ impl ActorData for Data {
             .collect();
         let mut found = Vec::new();
         if !unknown.is_empty() {
-            let asked = self.setup.storage.kv_get(self.setup.actor, unknown).await;
+            let Setup { storage, actor, .. } = &self.setup;
+            let count = unknown.len();
+            let asked = storage.kv_get(*actor, unknown, room).await;
             found = asked.map_err(|error| self.unread(&error))?;
+            if found.len() < count {
+                return Err(too_much(bytes_max));
+            }
         }
         let mut found = found.into_iter();
         let values = known
@@ -78,7 +88,6 @@ impl ActorData for Data {
         loop {
             // What was written is taken first: what is committed meanwhile is then found in the store.
             let Written { pairs, removed } = self.lock().pairs.written(&span);
-            let is_removed = |key: &Bytes| removed.iter().any(|span| span.has(key));
             let mut written = pairs;
             let store_query = KvQuery {
                 span: span.clone(),
@@ -92,17 +101,15 @@ impl ActorData for Data {
                 .await
                 .map_err(|error| self.unread(&error))?;
             // Only as far as the store has been looked at.
-            let rest = stored.has_more.then(|| {
-                let last = &stored.pairs.last().map_or(&span.start, |(key, _)| key);
-                beyond(&span, last, query.reverse)
-            });
+            let rest = stored.upto.as_ref();
+            let rest = rest.map(|last| beyond(&span, last, query.reverse));
             if let Some(rest) = &rest {
                 written.retain(|key, _| !rest.has(key));
             }
             {
                 let inner = self.lock();
                 for (key, value) in stored.pairs {
-                    if written.contains_key(&key) || is_removed(&key) {
+                    if written.contains_key(&key) || removed.has(&key) {
                         continue;
                     }
                     // Written or removed since the store was asked, perhaps.
@@ -193,13 +200,35 @@ impl ActorData for Data {
         }
     }
 
-    fn complete(&self, id: MessageId, reply: Option<Bytes>) {
+    fn complete(&self, id: MessageId, reply: Option<Bytes>) -> Result<(), ActorError> {
+        let Setup {
+            waiters,
+            limits,
+            id: actor,
+            ..
+        } = &self.setup;
+        let bytes = reply.as_ref().map_or(0, Bytes::len);
+        if bytes > limits.outgoing_bytes_max {
+            let most = limits.outgoing_bytes_max;
+            let text = format!("the reply has {bytes} bytes; at most {most} are sent");
+            return Err(ActorError::new(codes::QUEUE_MESSAGE_TOO_LARGE, text));
+        }
         let mut inner = self.lock();
-        if inner.queue.complete(id) {
-            inner.completed.push((id, reply));
+        if waiters.is_waited_for(*actor, id) {
+            if inner.reply_bytes + bytes > limits.outbox_bytes_max {
+                let text = "as many replies wait to be committed as may; save before going on";
+                return Err(ActorError::new(codes::QUEUE_FULL, text));
+            }
+            if inner.queue.complete(id) {
+                inner.reply_bytes += bytes;
+                inner.completed.push((id, reply));
+            }
+        } else {
+            inner.queue.complete(id);
         }
         drop(inner);
         self.changed.notify_one();
+        Ok(())
     }
 
     fn give_back(&self, id: MessageId) {
@@ -226,13 +255,13 @@ impl ActorData for Data {
         self.lock().queue.dead_letters()
     }
 
-    fn put_back(&self, id: MessageId) -> bool {
+    fn put_back(&self, id: MessageId) -> Result<Option<MessageId>, ActorError> {
         let mut inner = self.lock();
-        let is_back = inner.queue.put_back(id);
-        inner.has_late_mail |= is_back && inner.is_aborted;
+        let put_back = inner.queue.put_back(id)?;
+        inner.has_late_mail |= put_back.is_some() && inner.is_aborted;
         drop(inner);
         self.announce();
-        is_back
+        Ok(put_back)
     }
 
     fn discard(&self, id: MessageId) -> bool {
@@ -283,19 +312,28 @@ impl ActorData for Data {
 
 impl Data {
     /// Messages, if there are any.
+    ///
+    /// An actor that stops lets a call have what is there, like any other of its calls. Nobody waits for more, and the
+    /// run loop has to come to its end.
     fn try_receive(&self, wanted: &Wanted) -> Result<Option<Vec<QueueMessage>>, ActorError> {
         let now = self.now();
         let mut inner = self.lock();
-        if inner.is_aborted {
-            let text = "the actor is being stopped";
-            return Err(ActorError::new(codes::ABORTED, text));
+        let aborted = || ActorError::new(codes::ABORTED, "the actor is being stopped");
+        if inner.is_aborted && wanted.in_run {
+            return Err(aborted());
         }
         let messages = inner.queue.receive(wanted, now);
         if messages.is_empty() {
+            let would_wait = wanted.timeout != Some(Duration::ZERO);
+            if inner.is_aborted && would_wait {
+                return Err(aborted());
+            }
             return Ok(None);
         }
         if !wanted.is_take {
+            let Setup { waiters, id, .. } = &self.setup;
             let done = messages.iter().map(|message| (message.id, None));
+            let done = done.filter(|(message, _)| waiters.is_waited_for(*id, *message));
             inner.completed.extend(done);
         }
         drop(inner);
@@ -308,6 +346,13 @@ impl Data {
         error!(%actor_id, %error, "an actor's pairs cannot be read");
         unavailable()
     }
+}
+
+/// So many values do not go into a guest at once.
+fn too_much(bytes_max: usize) -> ActorError {
+    let text =
+        format!("the values have more than {bytes_max} bytes together; ask for fewer at once");
+    ActorError::new(codes::INVALID_REQUEST, text)
 }
 
 /// The rest of `span` beyond `last`.

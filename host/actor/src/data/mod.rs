@@ -17,7 +17,7 @@ use bytes::Bytes;
 use greenroom_model::{
     ActorError, ActorId, Clock, Limits, MessageId, Millis, QueueMessage, Scheduled, WorkKind,
 };
-use greenroom_storage::{ActorRow, DataChanges, Kept, Opened, Storage};
+use greenroom_storage::{ActorRow, DataChanges, Kept, NewAlarm, Opened, Storage};
 use tokio::sync::Notify;
 
 use self::pairs::Pairs;
@@ -28,6 +28,9 @@ use crate::waiters::{Waiters, Waiting};
 
 /// How often the clock is looked at while something is due later: it may be set meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How far the clock is set back before that matters, in milliseconds.
+const SLACK_MS: i64 = 1_000;
 
 /// When an actor is awake again, whose run loop had to leave a message lying when it was put to sleep.
 const AGAIN_AFTER_MS: i64 = 1_000;
@@ -66,6 +69,9 @@ struct Inner {
     keep_awake: usize,
     /// Messages that were completed, for those who may wait for that.
     completed: Vec<(MessageId, Option<Bytes>)>,
+    /// Bytes of the replies that have not left; then of those that leave with the commit under way.
+    reply_bytes: usize,
+    reply_bytes_committing: usize,
     is_aborted: bool,
     /// Something that the guest did by itself is over, or waits: it may have changed its state before.
     has_paused: bool,
@@ -79,6 +85,11 @@ struct Inner {
     is_lost: bool,
     /// The run loop is to be taken up again when the host is back.
     is_resumed: bool,
+    /// The actor is to be destroyed, and whether the store has still to hear of it.
+    is_doomed: bool,
+    dooms: bool,
+    /// The latest time that the clock has shown.
+    latest: Millis,
     /// As the store has it; then with the commit under way.
     alarm: Option<Millis>,
     alarm_committing: Option<Millis>,
@@ -95,6 +106,7 @@ impl Data {
     pub(crate) fn new(setup: Setup, opened: &mut Opened) -> Self {
         let limits = &setup.limits;
         let description = &setup.active.description;
+        let now = setup.clock.now();
         let inner = Inner {
             pairs: Pairs::new(opened.kv_bytes, limits.kv_bytes_max),
             queue: Queue::new(
@@ -102,18 +114,21 @@ impl Data {
                 Bounds::of(description, limits),
                 std::mem::take(&mut opened.messages),
                 opened.next_message,
+                now,
             ),
             schedule: Schedule::new(
                 std::mem::take(&mut opened.schedule),
                 std::mem::take(&mut opened.runs),
                 limits,
-                setup.clock.now(),
+                now,
             ),
             run: Run::None,
             run_waits: 0,
             wait_until: 0,
             keep_awake: 0,
             completed: Vec::new(),
+            reply_bytes: 0,
+            reply_bytes_committing: 0,
             is_aborted: false,
             has_paused: false,
             is_interrupted: false,
@@ -121,6 +136,9 @@ impl Data {
             is_cut: false,
             is_lost: false,
             is_resumed: false,
+            is_doomed: opened.is_doomed,
+            dooms: false,
+            latest: now,
             alarm: opened.alarm,
             alarm_committing: opened.alarm,
         };
@@ -208,6 +226,13 @@ impl Data {
         self.lock().is_lost = is_lost;
     }
 
+    /// The actor is to be destroyed, and that is kept: it may not come to it before the host dies.
+    pub(crate) fn doom(&self) {
+        let mut inner = self.lock();
+        inner.dooms |= !inner.is_doomed;
+        inner.is_doomed = true;
+    }
+
     /// What still runs is cut off.
     pub(crate) fn cut(&self) {
         self.lock().is_cut = true;
@@ -239,12 +264,10 @@ impl Data {
             match self.until_due() {
                 Some(Duration::ZERO) => return,
                 Some(wait) => {
+                    // The clock may be set meanwhile.
                     let wait = wait.min(LOOK_AGAIN);
                     tokio::select! {
-                        () = tokio::time::sleep(wait) => {
-                            let now = self.now();
-                            self.lock().schedule.set_clock(now);
-                        }
+                        () = tokio::time::sleep(wait) => {}
                         () = self.timing.notified() => {}
                     }
                 }
@@ -255,7 +278,8 @@ impl Data {
 
     fn until_due(&self) -> Option<Duration> {
         let now = self.now();
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.look_at_clock(now);
         if inner.queue.has_due(now) {
             return Some(Duration::ZERO);
         }
@@ -307,13 +331,23 @@ impl Data {
         let (spans, pairs) = inner.pairs.take_changes();
         let is_new = alarm != inner.alarm;
         inner.alarm_committing = alarm;
-        Some(DataChanges {
+        inner.reply_bytes_committing = inner.reply_bytes;
+        let changes = DataChanges {
             spans,
             pairs,
             messages: inner.queue.take_changes(),
             schedule: inner.schedule.take_changes(),
-            alarm: is_new.then_some(alarm),
-        })
+            alarm: is_new.then_some(NewAlarm {
+                at: alarm,
+                set_at: now,
+            }),
+            is_doomed: std::mem::take(&mut inner.dooms),
+            counts_pairs: inner.pairs.take_wants_count(),
+        };
+        if inner.queue.take_refused() {
+            self.arrived.notify_waiters();
+        }
+        Some(changes)
     }
 
     /// The commit under way, if it had changes of these, is durable.
@@ -321,6 +355,7 @@ impl Data {
         let mut inner = self.lock();
         inner.pairs.committed(kept.kv_bytes);
         inner.queue.committed();
+        inner.reply_bytes -= std::mem::take(&mut inner.reply_bytes_committing);
         inner.alarm = inner.alarm_committing;
     }
 
@@ -352,7 +387,10 @@ impl Data {
         DataChanges {
             messages,
             schedule,
-            alarm: (alarm != inner.alarm).then_some(alarm),
+            alarm: (alarm != inner.alarm).then_some(NewAlarm {
+                at: alarm,
+                set_at: now,
+            }),
             ..DataChanges::default()
         }
     }
@@ -371,6 +409,20 @@ impl Data {
 }
 
 impl Inner {
+    /// If the clock was set back, nobody waits for what has become the far future.
+    fn look_at_clock(&mut self, now: Millis) {
+        let was_set_back = self.latest.0.saturating_sub(now.0) > SLACK_MS;
+        self.latest = if was_set_back {
+            now
+        } else {
+            self.latest.max(now)
+        };
+        if was_set_back {
+            self.schedule.set_clock(now);
+            self.queue.set_clock(now);
+        }
+    }
+
     fn holds_stop(&self) -> bool {
         self.keep_awake + self.wait_until > 0 || self.run == Run::Running
     }
@@ -380,13 +432,16 @@ impl Inner {
     }
 
     fn is_unchanged(&self) -> bool {
-        self.pairs.is_unchanged() && self.queue.is_unchanged() && self.schedule.is_unchanged()
+        self.pairs.is_unchanged()
+            && self.queue.is_unchanged()
+            && self.schedule.is_unchanged()
+            && !self.dooms
     }
 
     /// When the actor must next be awake, if it ended now.
     fn alarm_at(&self, now: Millis, has_run: bool) -> Option<Millis> {
-        // A run loop that is at work has to be taken up again at once.
-        if self.is_resumed || (self.is_run_busy() && !self.is_aborted) {
+        // A run loop that is at work has to be taken up again at once, and a destruction to be carried out.
+        if self.is_doomed || self.is_resumed || (self.is_run_busy() && !self.is_aborted) {
             return Some(Millis(0));
         }
         // So has one for which there is a message: it may not have got round to it.

@@ -20,8 +20,10 @@ const CHANGE_BYTES: usize = 256;
 pub(crate) struct Pairs {
     waiting: Layer,
     committing: Layer,
-    /// Bytes of all pairs in the store.
+    /// Bytes of all pairs in the store, as far as is known: it sweeps away by and by what was removed.
     stored_bytes: u64,
+    /// Somebody was refused for that, and what it is now is wanted.
+    wants_count: bool,
     bytes_max: u64,
 }
 
@@ -88,8 +90,18 @@ impl Layer {
 pub(crate) struct Written {
     /// Pairs that were written, and keys that were removed.
     pub(crate) pairs: BTreeMap<Bytes, Option<Bytes>>,
-    /// Spans in which everything else was removed.
-    pub(crate) removed: Vec<KvSpan>,
+    /// Where everything else was removed.
+    pub(crate) removed: Removed,
+}
+
+/// Spans in which nothing is left of what the store has.
+#[derive(Debug, Default)]
+pub(crate) struct Removed(Layer);
+
+impl Removed {
+    pub(crate) fn has(&self, key: &[u8]) -> bool {
+        self.0.has_removed(key)
+    }
 }
 
 impl Pairs {
@@ -120,6 +132,7 @@ impl Pairs {
         // Counted as if every pair were new; the store says how it is once they are committed.
         let waiting = (self.waiting.bytes + self.committing.bytes + bytes) as u64;
         if self.stored_bytes + waiting > self.bytes_max {
+            self.wants_count = true;
             let most = self.bytes_max;
             let text = format!("the actor's key-value store holds at most {most} bytes");
             return Err(ActorError::new(codes::KV_FULL, text));
@@ -187,13 +200,21 @@ impl Pairs {
                 pairs.insert(key.clone(), self.get(key).flatten());
             }
         }
-        let removed = self.committing.spans().chain(self.waiting.spans());
-        let removed = removed.collect();
+        let mut removed = Removed::default();
+        let spans = self.committing.spans().chain(self.waiting.spans());
+        for gone in spans.filter(|gone| meets(gone, span)) {
+            removed.0.remove_span(gone);
+        }
         Written { pairs, removed }
     }
 
     pub(crate) fn is_unchanged(&self) -> bool {
-        self.waiting.spans.is_empty() && self.waiting.pairs.is_empty()
+        self.waiting.spans.is_empty() && self.waiting.pairs.is_empty() && !self.wants_count
+    }
+
+    /// Whether the next commit is to say how many bytes there are. Asked once.
+    pub(crate) const fn take_wants_count(&mut self) -> bool {
+        std::mem::replace(&mut self.wants_count, false)
     }
 
     /// What is to be committed now. There is no commit under way.
@@ -209,6 +230,13 @@ impl Pairs {
         self.committing = Layer::default();
         self.stored_bytes = stored_bytes.unwrap_or(self.stored_bytes);
     }
+}
+
+/// Whether two spans have anything in common.
+fn meets(one: &KvSpan, other: &KvSpan) -> bool {
+    let begins_before =
+        |end: &Option<Bytes>, start: &Bytes| end.as_ref().is_none_or(|end| start < end);
+    begins_before(&one.end, &other.start) && begins_before(&other.end, &one.start)
 }
 
 /// A span as a map's range takes it; one that ends before it starts is empty.
@@ -340,6 +368,8 @@ mod tests {
             let refused = pairs.put(vec![(bytes("first"), bytes("1")), (key, value)]);
             assert!(refused.unwrap_err().is(code));
         }
+        // Some of that may have been swept away meanwhile, which the store will say.
+        assert!(pairs.take_wants_count());
         assert!(pairs.is_unchanged());
         let mut pairs = Pairs::new(0, 1 << 30);
         let value = Bytes::from(vec![0; 131_072]);

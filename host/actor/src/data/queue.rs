@@ -11,9 +11,9 @@ use greenroom_storage::MessageChange;
 
 /// Dead letters that are kept; the oldest give way.
 const DEAD_MAX: usize = 1_000;
-/// New messages that may wait to be committed, in bytes.
+/// Changes that may wait to be committed, in bytes.
 const CHANGED_BYTES_MAX: usize = 16 << 20;
-/// What a new message costs besides its bytes.
+/// What a change costs, besides the bytes of a new message.
 const CHANGE_BYTES: usize = 256;
 /// Bytes of one batch: it has to fit into the guest.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -73,6 +73,8 @@ pub(crate) struct Queue {
     /// Bytes of the changes.
     changed_bytes: usize,
     changes: Vec<MessageChange>,
+    /// Somebody would have received more, if more changes could wait.
+    has_refused: bool,
 }
 
 impl Queue {
@@ -81,11 +83,15 @@ impl Queue {
         bounds: Bounds,
         messages: Vec<QueueMessage>,
         next: MessageId,
+        now: Millis,
     ) -> Self {
         let declared = description.queues.iter();
-        let (dead, waiting): (Vec<_>, Vec<_>) = messages
+        let (dead, mut waiting): (Vec<_>, Vec<_>) = messages
             .into_iter()
             .partition(|message| message.died_at.is_some());
+        for message in &mut waiting {
+            fit_to_clock(message, now);
+        }
         let bytes =
             |messages: &[QueueMessage]| messages.iter().map(|message| message.body.len()).sum();
         let (bytes, dead_bytes) = (bytes(&waiting), bytes(&dead));
@@ -110,6 +116,7 @@ impl Queue {
             dead_bytes,
             changed_bytes: 0,
             changes: Vec::new(),
+            has_refused: false,
         }
     }
 
@@ -125,10 +132,7 @@ impl Queue {
             return Ok(None);
         }
         let Bounds {
-            messages_max,
-            message_bytes_max,
-            bytes_max,
-            ..
+            message_bytes_max, ..
         } = self.bounds;
         if body.len() > message_bytes_max {
             let found = body.len();
@@ -136,23 +140,8 @@ impl Queue {
                 format!("the message has {found} bytes; at most {message_bytes_max} are taken");
             return Err(ActorError::new(codes::QUEUE_MESSAGE_TOO_LARGE, text));
         }
-        if self.len() >= messages_max {
-            let text = format!("Queue is full. Limit is {messages_max} messages");
-            return Err(ActorError::new(codes::QUEUE_FULL, text));
-        }
-        if self.bytes + body.len() > bytes_max {
-            let text = format!("Queue is full. Limit is {bytes_max} bytes");
-            return Err(ActorError::new(codes::QUEUE_FULL, text));
-        }
-        if self.changed_bytes + body.len() > CHANGED_BYTES_MAX {
-            let text =
-                "Queue is full. Limit is on what waits to be committed; save before going on";
-            return Err(ActorError::new(codes::QUEUE_FULL, text));
-        }
-        self.changed_bytes += body.len() + CHANGE_BYTES;
-        let id = self.next;
-        self.next = MessageId(id.0 + 1);
-        self.bytes += body.len();
+        self.has_room(body.len())?;
+        let id = self.next_id();
         let delay_ms = delay.map_or(0, |delay| {
             i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)
         });
@@ -169,13 +158,54 @@ impl Queue {
             },
             died_at: None,
         };
-        self.changes.push(MessageChange::Insert(message.clone()));
-        self.wait(message);
+        self.insert(message);
         Ok(Some(id))
     }
 
-    /// Messages that can be had now, oldest first.
+    /// Whether one more message may wait, and so much may wait to be committed.
+    fn has_room(&self, bytes: usize) -> Result<(), ActorError> {
+        let Bounds {
+            messages_max,
+            bytes_max,
+            ..
+        } = self.bounds;
+        let text = if self.len() >= messages_max {
+            format!("Queue is full. Limit is {messages_max} messages")
+        } else if self.bytes + bytes > bytes_max {
+            format!("Queue is full. Limit is {bytes_max} bytes")
+        } else if self.changed_bytes + bytes > CHANGED_BYTES_MAX {
+            "Queue is full. Limit is on what waits to be committed; save before going on".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(ActorError::new(codes::QUEUE_FULL, text))
+    }
+
+    const fn next_id(&mut self) -> MessageId {
+        let id = self.next;
+        self.next = MessageId(id.0 + 1);
+        id
+    }
+
+    fn insert(&mut self, message: QueueMessage) {
+        self.bytes += message.body.len();
+        self.changed_bytes += message.body.len();
+        self.change(MessageChange::Insert(message.clone()));
+        self.wait(message);
+    }
+
+    fn change(&mut self, change: MessageChange) {
+        self.changed_bytes += CHANGE_BYTES;
+        self.changes.push(change);
+    }
+
+    /// Messages that can be had now, oldest first. None, if as many changes wait to be committed as may: those who want
+    /// more are told when that is over ([`take_refused`](Self::take_refused)).
     pub(crate) fn receive(&mut self, wanted: &Wanted, now: Millis) -> Vec<QueueMessage> {
+        if self.changed_bytes > CHANGED_BYTES_MAX {
+            self.has_refused = true;
+            return Vec::new();
+        }
         let names: HashSet<&str> = wanted.queues.iter().map(String::as_str).collect();
         let is_wanted = |message: &&QueueMessage| {
             message.not_before <= now
@@ -197,12 +227,15 @@ impl Queue {
             })
             .collect();
         for message in &messages {
+            if message.not_before.0 > 0 {
+                self.delayed.remove(&(message.not_before, message.id));
+            }
             if wanted.is_take {
-                self.changes.push(update(message));
+                self.change(update(message));
                 self.taken.insert(message.id, message.clone());
             } else {
                 self.bytes -= message.body.len();
-                self.changes.push(MessageChange::Remove(message.id));
+                self.change(MessageChange::Remove(message.id));
                 self.received.push((message.id, message.attempts));
             }
         }
@@ -216,7 +249,7 @@ impl Queue {
         };
         self.bytes -= message.body.len();
         self.received.push((id, message.attempts));
-        self.changes.push(MessageChange::Remove(id));
+        self.change(MessageChange::Remove(id));
         true
     }
 
@@ -225,7 +258,7 @@ impl Queue {
         if let Some(mut message) = self.taken.remove(&id) {
             self.received.push((id, message.attempts));
             self.fail(&mut message, now);
-            self.changes.push(update(&message));
+            self.change(update(&message));
             if message.died_at.is_some() {
                 self.bury(message);
             } else {
@@ -247,7 +280,7 @@ impl Queue {
             return false;
         };
         message.attempts = message.attempts.saturating_sub(1);
-        self.changes.push(update(&message));
+        self.change(update(&message));
         self.wait(message);
         true
     }
@@ -274,26 +307,26 @@ impl Queue {
             && let Some((id, oldest)) = self.dead.pop_first()
         {
             self.dead_bytes -= oldest.body.len();
-            self.changes.push(MessageChange::Remove(id));
+            self.change(MessageChange::Remove(id));
         }
     }
 
-    /// Puts a dead letter back, behind all that wait.
-    pub(crate) fn put_back(&mut self, id: MessageId) -> bool {
-        let Some(mut message) = self.dead.remove(&id) else {
-            return false;
+    /// Puts a dead letter back, behind all that wait; its new name. `None` if there is none of this name.
+    pub(crate) fn put_back(&mut self, id: MessageId) -> Result<Option<MessageId>, ActorError> {
+        let Some(dead) = self.dead.get(&id) else {
+            return Ok(None);
         };
-        self.dead_bytes -= message.body.len();
-        self.bytes += message.body.len();
-        self.changes.push(MessageChange::Remove(id));
-        message.id = self.next;
-        self.next = MessageId(message.id.0 + 1);
-        message.attempts = 0;
-        message.not_before = Millis(0);
-        message.died_at = None;
-        self.changes.push(MessageChange::Insert(message.clone()));
-        self.wait(message);
-        true
+        self.has_room(dead.body.len())?;
+        let message = QueueMessage {
+            attempts: 0,
+            not_before: Millis(0),
+            died_at: None,
+            ..dead.clone()
+        };
+        self.discard(id);
+        let id = self.next_id();
+        self.insert(QueueMessage { id, ..message });
+        Ok(Some(id))
     }
 
     pub(crate) fn discard(&mut self, id: MessageId) -> bool {
@@ -301,7 +334,7 @@ impl Queue {
             return false;
         };
         self.dead_bytes -= message.body.len();
-        self.changes.push(MessageChange::Remove(id));
+        self.change(MessageChange::Remove(id));
         true
     }
 
@@ -367,6 +400,24 @@ impl Queue {
         std::mem::take(&mut self.changes)
     }
 
+    /// Whether somebody was refused, because as many changes waited as may. Asked when they no longer do.
+    pub(crate) const fn take_refused(&mut self) -> bool {
+        std::mem::replace(&mut self.has_refused, false)
+    }
+
+    /// The clock was set back: a message that came back does not wait for what has become the far future.
+    pub(crate) fn set_clock(&mut self, now: Millis) {
+        let ids: Vec<MessageId> = self.delayed.iter().map(|(_, id)| *id).collect();
+        for id in ids {
+            if let Some(message) = self.waiting.get_mut(&id) {
+                let before = message.not_before;
+                fit_to_clock(message, now);
+                self.delayed.remove(&(before, id));
+                self.delayed.insert((message.not_before, id));
+            }
+        }
+    }
+
     /// The commit under way is durable.
     pub(crate) fn committed(&mut self) {
         self.committing.clear();
@@ -400,6 +451,22 @@ fn update(message: &QueueMessage) -> MessageChange {
     }
 }
 
+/// Brings a message nearer that waits for longer than it can have been meant to: the clock ran ahead when it came back, or
+/// when it was sent.
+fn fit_to_clock(message: &mut QueueMessage, now: Millis) {
+    let latest = if message.attempts > 0 {
+        AGAIN_AFTER_MS_MAX
+    } else {
+        message
+            .not_before
+            .0
+            .saturating_sub(message.sent_at.0)
+            .max(0)
+    };
+    let latest = now.0.saturating_add(latest);
+    message.not_before = message.not_before.min(Millis(latest));
+}
+
 /// When a message that was taken so often can be taken again.
 fn again_at(attempts: u32, now: Millis) -> Millis {
     match attempts {
@@ -413,157 +480,4 @@ fn again_at(attempts: u32, now: Millis) -> Millis {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Millis = Millis(1_000_000);
-
-    fn queue(attempts_max: u32) -> Queue {
-        let bounds = Bounds {
-            messages_max: 3,
-            message_bytes_max: 8,
-            bytes_max: 16,
-            attempts_max,
-        };
-        Queue {
-            declared: ["a", "b"].map(str::to_owned).into(),
-            bounds,
-            waiting: BTreeMap::new(),
-            delayed: BTreeSet::new(),
-            taken: BTreeMap::new(),
-            dead: BTreeMap::new(),
-            received: Vec::new(),
-            committing: Vec::new(),
-            next: MessageId(1),
-            bytes: 0,
-            dead_bytes: 0,
-            changed_bytes: 0,
-            changes: Vec::new(),
-        }
-    }
-
-    fn send(queue: &mut Queue, name: &str) -> u64 {
-        let sent = queue.send(name.to_owned(), Bytes::from_static(b"1"), NOW, None);
-        sent.unwrap().unwrap().0
-    }
-
-    fn wanted(names: &[&str], count_max: usize, is_take: bool) -> Wanted {
-        Wanted {
-            queues: names.iter().map(|name| (*name).to_owned()).collect(),
-            count_max,
-            is_take,
-            ..Wanted::default()
-        }
-    }
-
-    fn ids(messages: &[QueueMessage]) -> Vec<u64> {
-        messages.iter().map(|message| message.id.0).collect()
-    }
-
-    #[test]
-    fn a_batch_keeps_the_order_of_sending_over_its_queues() {
-        let mut queue = queue(5);
-        send(&mut queue, "a");
-        send(&mut queue, "b");
-        send(&mut queue, "a");
-        assert_eq!(ids(&queue.receive(&wanted(&["b"], 9, false), NOW)), [2]);
-        assert_eq!(ids(&queue.receive(&wanted(&[], 9, false), NOW)), [1, 3]);
-        assert!(queue.receive(&wanted(&[], 9, false), NOW).is_empty());
-        assert_eq!((queue.len(), queue.bytes), (0, 0));
-    }
-
-    #[test]
-    fn bounds_are_answers() {
-        let mut queue = queue(5);
-        let mut send = |name: &str, bytes: usize| {
-            queue.send(name.to_owned(), Bytes::from(vec![0; bytes]), NOW, None)
-        };
-        assert_eq!(send("nowhere", 1).unwrap(), None);
-        let error = send("a", 9).unwrap_err();
-        assert!(error.is(codes::QUEUE_MESSAGE_TOO_LARGE));
-        send("a", 8).unwrap();
-        send("a", 8).unwrap();
-        assert!(send("a", 1).unwrap_err().message.contains("16 bytes"));
-        send("a", 0).unwrap();
-        let error = send("a", 0).unwrap_err();
-        assert!(error.is(codes::QUEUE_FULL));
-        assert!(error.message.contains("Queue is full. Limit is 3"));
-    }
-
-    #[test]
-    fn what_is_given_back_comes_again_in_its_place_and_later_each_time() {
-        let mut queue = queue(3);
-        let first = MessageId(send(&mut queue, "a"));
-        send(&mut queue, "a");
-        let take = wanted(&[], 1, true);
-        assert_eq!(queue.receive(&take, NOW)[0].attempts, 1);
-        queue.give_back(first, NOW);
-        let again = queue.receive(&take, NOW);
-        assert_eq!((again[0].id, again[0].attempts), (first, 2));
-        queue.give_back(first, NOW);
-        assert_eq!(ids(&queue.receive(&take, NOW)), [2], "the first waits now");
-        assert_eq!(queue.next_at(NOW), Some(Millis(NOW.0 + 100)));
-        let later = Millis(NOW.0 + 100);
-        assert!(queue.take_due(later));
-        assert_eq!(ids(&queue.receive(&take, later)), [1]);
-        queue.give_back(first, later);
-        assert!(queue.receive(&take, Millis(i64::MAX)).is_empty());
-        assert_eq!(ids(&queue.dead_letters()), [1]);
-        assert!(queue.put_back(first));
-        let back = queue.receive(&take, NOW);
-        assert_eq!(
-            (back[0].id.0, back[0].attempts),
-            (3, 1),
-            "behind the others"
-        );
-    }
-
-    #[test]
-    fn what_a_stop_interrupts_is_no_attempt() {
-        let mut queue = queue(1);
-        let id = MessageId(send(&mut queue, "a"));
-        for _ in 0..3 {
-            let taken = queue.receive(&wanted(&[], 1, true), NOW);
-            assert_eq!(taken[0].attempts, 1);
-            assert!(queue.restore(id));
-        }
-        assert!(queue.dead_letters().is_empty());
-    }
-
-    #[test]
-    fn a_delayed_message_is_found_when_its_time_has_come() {
-        let mut queue = queue(3);
-        let delay = Some(Duration::from_secs(1));
-        let sent = queue.send("a".to_owned(), Bytes::new(), NOW, delay);
-        sent.unwrap().unwrap();
-        let all = wanted(&[], 1, false);
-        assert!(queue.receive(&all, Millis(NOW.0 + 999)).is_empty());
-        assert!(!queue.take_due(Millis(NOW.0 + 999)));
-        assert!(queue.take_due(Millis(NOW.0 + 1_000)));
-        assert_eq!(queue.next_at(NOW), None, "it is told once");
-        // Even if the clock is set back just then.
-        assert_eq!(ids(&queue.receive(&all, NOW)), [1]);
-    }
-
-    #[test]
-    fn a_crash_counts_as_an_attempt_of_all_that_the_guest_had() {
-        let mut queue = queue(2);
-        for _ in 0..3 {
-            send(&mut queue, "a");
-        }
-        queue.take_changes();
-        queue.committed();
-        queue.receive(&wanted(&[], 1, false), NOW);
-        queue.take_changes();
-        queue.receive(&wanted(&[], 1, true), NOW);
-        let had: Vec<(u64, u32)> = queue
-            .crashed(NOW)
-            .into_iter()
-            .map(|change| match change {
-                MessageChange::Update { id, attempts, .. } => (id.0, attempts),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(had, [(1, 1), (2, 1)]);
-    }
-}
+mod tests;

@@ -27,6 +27,10 @@ const ERROR_BYTES_MAX: usize = 512;
 const CHANGED_BYTES_MAX: usize = 16 << 20;
 /// What an entry costs besides its bytes.
 const ENTRY_BYTES: usize = 128;
+/// How far the clock has to be set back until a cron expression is looked at anew. After less it would come true twice.
+const SET_BACK_MS: i64 = 3_600_000;
+/// How far until a delay is counted anew.
+const SLACK_MS: i64 = 1_000;
 
 /// The schedule of one actor.
 #[derive(Debug)]
@@ -104,6 +108,7 @@ impl Schedule {
             due_at,
             try_at: due_at,
             failures: 0,
+            set_at: now,
         };
         let old = self.entries.get(&id);
         let bytes = self.bytes + size(&entry) - old.map_or(0, size);
@@ -200,12 +205,13 @@ impl Schedule {
             return;
         }
         let mut entry = entry.clone();
+        entry.set_at = now;
         let next = if outcome == Outcome::Failed {
             entry.failures = failures;
             entry.try_at = again_at(failures, now);
             Some(entry)
         } else {
-            recur(entry, now)
+            recur(entry, started_at, now)
         };
         match next {
             Some(next) => self.put(next),
@@ -227,12 +233,12 @@ impl Schedule {
         std::mem::take(&mut self.changes)
     }
 
-    /// The clock may have been set back: who recurs does not wait for what has become the far future.
+    /// The clock was set back: nobody waits for what has become the far future.
     pub(crate) fn set_clock(&mut self, now: Millis) {
         let waiting = self
             .entries
             .values()
-            .filter(|entry| !matches!(entry.timing, Timing::Once) || entry.failures > 0);
+            .filter(|entry| entry.timing != Timing::Once || entry.failures > 0);
         let fitted: Vec<Scheduled> = waiting
             .filter(|entry| self.order.contains(&(entry.try_at, entry.id.clone())))
             .filter_map(|entry| {
@@ -322,7 +328,7 @@ fn made_up() -> String {
 
 fn size(entry: &Scheduled) -> usize {
     let timing = match &entry.timing {
-        Timing::Once | Timing::Every { .. } => 0,
+        Timing::Once | Timing::After | Timing::Every { .. } => 0,
         Timing::Cron {
             expression,
             time_zone,
@@ -335,7 +341,7 @@ fn begin(when: When, now: Millis) -> Result<(Timing, Millis), ActorError> {
     let later = |ms: i64| Millis(now.0.saturating_add(ms));
     Ok(match when {
         When::At(at) => (Timing::Once, at),
-        When::AfterMs(ms) => (Timing::Once, later(ms.max(0))),
+        When::AfterMs(ms) => (Timing::After, later(ms.max(0))),
         When::EveryMs(every_ms) if every_ms >= EVERY_MS_MIN => {
             let from_ms = now.0;
             (Timing::Every { from_ms, every_ms }, later(every_ms))
@@ -360,23 +366,39 @@ fn begin(when: When, now: Millis) -> Result<(Timing, Millis), ActorError> {
 }
 
 /// The entry with its next time; `None` if it was for once. Times that have passed are not made up for.
-fn recur(mut entry: Scheduled, now: Millis) -> Option<Scheduled> {
+fn recur(mut entry: Scheduled, started_at: Millis, now: Millis) -> Option<Scheduled> {
     let after = entry.due_at.max(now);
     entry.due_at = match &entry.timing {
-        Timing::Once => return None,
+        Timing::Once | Timing::After => return None,
         Timing::Every { from_ms, every_ms } => {
-            let steps = after.0.saturating_sub(*from_ms).div_euclid(*every_ms);
-            let next = steps.saturating_add(1).saturating_mul(*every_ms);
-            Millis(from_ms.saturating_add(next))
+            let next = step(*from_ms, *every_ms, after);
+            let is_far = next.0.saturating_sub(now.0) > *every_ms;
+            // The clock was set back while it ran.
+            if is_far {
+                step(*from_ms, *every_ms, now)
+            } else {
+                next
+            }
         }
         Timing::Cron {
             expression,
             time_zone,
-        } => cron::next(expression, time_zone.as_deref(), after).ok()?,
+        } => {
+            let is_set_back = started_at.0.saturating_sub(now.0) > SET_BACK_MS;
+            let after = if is_set_back { now } else { after };
+            cron::next(expression, time_zone.as_deref(), after).ok()?
+        }
     };
     entry.try_at = entry.due_at;
     entry.failures = 0;
     Some(entry)
+}
+
+/// The first step after `after`.
+fn step(from_ms: i64, every_ms: i64, after: Millis) -> Millis {
+    let steps = after.0.saturating_sub(from_ms).div_euclid(every_ms);
+    let next = steps.saturating_add(1).saturating_mul(every_ms);
+    Millis(from_ms.saturating_add(next))
 }
 
 /// Brings an entry nearer that waits for longer than it can have been meant to. Whether it was.
@@ -387,21 +409,26 @@ fn fit_to_clock(entry: &mut Scheduled, now: Millis) -> bool {
         entry.try_at = entry.try_at.min(latest(AGAIN_AFTER_MS_MAX));
         return is_far;
     }
+    let is_ahead = |ms: i64| entry.set_at > latest(ms);
     let next = match &entry.timing {
-        Timing::Once => None,
-        Timing::Every { every_ms, .. } => {
-            (entry.due_at > latest(*every_ms)).then(|| latest(*every_ms))
+        Timing::After => {
+            is_ahead(SLACK_MS).then(|| latest(entry.due_at.0.saturating_sub(entry.set_at.0)))
+        }
+        Timing::Every { from_ms, every_ms } => {
+            (entry.due_at > latest(*every_ms)).then(|| step(*from_ms, *every_ms, now))
         }
         Timing::Cron {
             expression,
             time_zone,
-        } => cron::next(expression, time_zone.as_deref(), now)
+        } if is_ahead(SET_BACK_MS) => cron::next(expression, time_zone.as_deref(), now)
             .ok()
             .filter(|next| *next < entry.due_at),
+        Timing::Once | Timing::Cron { .. } => None,
     };
     if let Some(next) = next {
         entry.due_at = next;
         entry.try_at = next;
+        entry.set_at = now;
     }
     next.is_some()
 }
@@ -504,10 +531,10 @@ mod tests {
         assert_eq!(entry.due_at, at(200));
         schedule.ended(&entry, Ok(()), at(951));
         assert_eq!(schedule.next_at(), Some(at(1_000)), "once, not eight times");
-        // The clock was set back: it goes on from where it was.
+        // The clock was set back: it goes on from where that is.
         let entry = schedule.take_due(at(1_000)).unwrap();
-        schedule.ended(&entry, Ok(()), at(-500));
-        assert_eq!(schedule.next_at(), Some(at(1_100)));
+        schedule.ended(&entry, Ok(()), at(-520));
+        assert_eq!(schedule.next_at(), Some(at(-500)));
     }
 
     #[test]
@@ -553,6 +580,55 @@ mod tests {
         assert_eq!(schedule.next_at(), Some(at(100)));
         schedule.set_clock(at(1));
         assert_eq!(schedule.next_at(), Some(at(100)), "once is enough");
+    }
+
+    #[test]
+    fn what_was_decided_by_a_clock_that_ran_ahead_is_decided_anew() {
+        let limits = Limits::default();
+        let year = 365 * 86_400_000;
+        let daily = || When::Cron {
+            expression: "0 9 * * *".to_owned(),
+            time_zone: None,
+        };
+        let decided = |when: When, by: Millis| {
+            let mut ahead = Schedule::new(Vec::new(), Vec::new(), &limits, by);
+            let new = NewScheduled {
+                id: Some("x".to_owned()),
+                action: "act".to_owned(),
+                args: Bytes::from_static(&[0x80]),
+                when,
+            };
+            ahead.add(new, by).unwrap();
+            let woken = Schedule::new(ahead.list(), Vec::new(), &limits, NOW);
+            woken.next_at().unwrap()
+        };
+        for when in [daily(), When::AfterMs(5_000), When::EveryMs(5_000)] {
+            let right = decided(when.clone(), NOW);
+            let wrong = decided(when.clone(), at(year));
+            assert!(
+                wrong <= right.max(at(5_000)),
+                "{when:?}: {wrong:?}, not {right:?}"
+            );
+            assert!(wrong > NOW, "{when:?}: {wrong:?}");
+        }
+        let meant = When::At(at(year));
+        assert_eq!(
+            decided(meant, at(year)),
+            at(year),
+            "that is a time, not a delay"
+        );
+        // A step back of a few seconds does not make it come true twice.
+        let nine_after = |after| {
+            let next = cron::next("0 9 * * *", None, after);
+            next.unwrap_or_else(|_| panic!("it comes true every day"))
+        };
+        let nine = nine_after(NOW);
+        let tomorrow = nine_after(nine);
+        let mut schedule = Schedule::new(Vec::new(), Vec::new(), &limits, NOW);
+        add(&mut schedule, "x", daily()).unwrap();
+        let entry = schedule.take_due(nine).unwrap();
+        schedule.ended(&entry, Ok(()), Millis(nine.0 - 2_000));
+        assert_eq!(schedule.next_at(), Some(tomorrow));
     }
 
     #[test]

@@ -64,7 +64,12 @@ async fn outcome(router: &Router, component: &Component) -> Outcome {
         match rollout {
             Some(rollout) if rollout.plan.is_everyone() && !rollout.is_paused => {
                 sleep(router.foundation.limits.rollout_window).await;
-                Outcome::Arrived(rollout.target.id())
+                let target = rollout.target.id();
+                router.started_on(target).await;
+                match rollout.health.objection(rollout.plan.is_forced) {
+                    Some(why) => Outcome::Failed(target, why),
+                    None => Outcome::Arrived(target),
+                }
             }
             _ => std::future::pending().await,
         }
@@ -188,6 +193,17 @@ impl Router {
             // Some may be about to start, or to leave memory on somebody else's order.
             sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Waits until the actors that are just starting on a revision have started, or have failed.
+    async fn started_on(&self, revision: RevisionId) {
+        let is_on = |handle: &Handle| handle.placed().is_some_and(|p| p.revision == revision);
+        let all = self.activations.all().into_iter().map(|(_, handle)| handle);
+        let starting = all.filter(is_on).map(|handle| async move {
+            handle.started().await;
+            handle.upgraded().await;
+        });
+        futures::future::join_all(starting).await;
     }
 
     /// Where the awake actors of a component stand.

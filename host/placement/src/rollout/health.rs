@@ -22,7 +22,7 @@ const REASON_CHARS_MAX: usize = 500;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) window: Duration,
-    /// Failures out of a hundred starts.
+    /// Actors that may fail, out of a hundred.
     pub(crate) percent: u32,
     /// Failures that it takes at least.
     pub(crate) failures_min: u32,
@@ -52,9 +52,17 @@ struct Inner {
     steps: VecDeque<Step>,
     total: Counts,
     /// The actors that have been on the revision.
-    seen: HashSet<ActorId>,
-    /// Those that failed there, and when they last did.
+    all: HashSet<ActorId>,
+    /// Those of them that could not start, and have not since.
+    down: HashSet<ActorId>,
+    /// When each of them was last heard of: it has started, done something, or failed.
+    seen: HashMap<ActorId, Instant>,
+    /// When each last did something, or failed.
+    busy: HashMap<ActorId, Instant>,
+    /// When each last failed.
     failing: HashMap<ActorId, Instant>,
+    /// When those that are long past were last taken out.
+    swept: Option<Instant>,
     reasons: Vec<String>,
     /// Why it was too bad, when it first was.
     verdict: Option<String>,
@@ -83,6 +91,7 @@ impl Counts {
             Report::Started => self.started += 1,
             Report::Failed(_) => self.failed += 1,
             Report::Crashed(_) => self.crashed += 1,
+            Report::Busy => {}
         }
     }
 
@@ -108,6 +117,9 @@ impl Health {
         let mut inner = self.lock();
         let now = Instant::now();
         let Bounds { window, .. } = self.bounds;
+        if !inner.tell_apart(actor, report, now) {
+            return;
+        }
         while inner
             .steps
             .front()
@@ -126,16 +138,40 @@ impl Health {
             step.counts.add(report);
         }
         inner.total.add(report);
-        if inner.seen.len() < ACTORS_MAX {
-            inner.seen.insert(actor);
-        }
         if let Report::Failed(reason) | Report::Crashed(reason) = report {
-            if inner.failing.len() < ACTORS_MAX {
-                inner.failing.insert(actor, now);
-            }
             inner.note(reason);
             self.judge(&mut inner, now);
         }
+    }
+
+    /// Why the revision is not to arrive, though it was not too bad so far: most of those that were on it could not start,
+    /// or most of those that had something to do broke down over it, however few they are. If it was forced, that some cannot
+    /// start was known before.
+    pub(crate) fn objection(&self, is_forced: bool) -> Option<String> {
+        let mut inner = self.lock();
+        let Bounds {
+            window,
+            percent,
+            failures_min,
+        } = self.bounds;
+        inner.swept = None;
+        inner.sweep(Instant::now(), window);
+        let is_too_much = |failing: usize, all: usize| failing * 100 > all * percent as usize;
+        let (down, all) = (inner.down.len(), inner.all.len());
+        let last = inner.reasons.last().map_or("", String::as_str);
+        if !is_forced && is_too_much(down, all) {
+            return Some(format!(
+                "{down} of {all} actors could not start ({percent} % may); for example: {last}"
+            ));
+        }
+        let (failing, busy) = (inner.failing.len(), inner.busy.len());
+        let failures = inner.recent().failed + inner.recent().crashed;
+        (failures >= failures_min.into() && is_too_much(failing, busy)).then(|| {
+            format!(
+                "{failing} of the {busy} actors that had something to do within {window:?} failed ({percent} % may); for \
+                 example: {last}"
+            )
+        })
     }
 
     /// Why the revision is to be rolled back, if it is.
@@ -166,17 +202,14 @@ impl Health {
 
     /// One actor that breaks down again and again says little of the others, so it is actors that are compared.
     fn judge(&self, inner: &mut Inner, now: Instant) {
-        let recent = inner.steps.iter().map(|step| step.counts);
-        let recent = recent.fold(Counts::default(), Counts::plus);
+        let recent = inner.recent();
         let failures = recent.failed + recent.crashed;
         let Bounds {
             window,
             percent,
             failures_min,
         } = self.bounds;
-        inner
-            .failing
-            .retain(|_, last| now.duration_since(*last) <= window);
+        inner.sweep(now, window);
         let (failing, seen) = (inner.failing.len() as u64, inner.seen.len() as u64);
         let is_too_much = failing * 100 > seen * u64::from(percent);
         if inner.verdict.is_some() || failures < failures_min.into() || !is_too_much {
@@ -198,6 +231,47 @@ impl Health {
 }
 
 impl Inner {
+    /// Notes what an actor has come to; `false` if there are too many to tell it apart from others.
+    fn tell_apart(&mut self, actor: ActorId, report: Report<'_>, now: Instant) -> bool {
+        if self.all.len() >= ACTORS_MAX && !self.all.contains(&actor) {
+            return false;
+        }
+        self.all.insert(actor);
+        self.seen.insert(actor, now);
+        match report {
+            Report::Started => _ = self.down.remove(&actor),
+            Report::Busy => _ = self.busy.insert(actor, now),
+            Report::Failed(_) | Report::Crashed(_) => {
+                self.busy.insert(actor, now);
+                self.failing.insert(actor, now);
+            }
+        }
+        if matches!(report, Report::Failed(_)) {
+            self.down.insert(actor);
+        }
+        true
+    }
+
+    /// Takes out what is long past, from time to time.
+    fn sweep(&mut self, now: Instant, window: Duration) {
+        let is_recent = |at: &Instant| now.duration_since(*at) <= window;
+        if self
+            .swept
+            .is_some_and(|swept| now.duration_since(swept) < window / STEPS)
+        {
+            return;
+        }
+        self.swept = Some(now);
+        for actors in [&mut self.seen, &mut self.busy, &mut self.failing] {
+            actors.retain(|_, at| is_recent(at));
+        }
+    }
+
+    fn recent(&self) -> Counts {
+        let recent = self.steps.iter().map(|step| step.counts);
+        recent.fold(Counts::default(), Counts::plus)
+    }
+
     fn note(&mut self, reason: &str) {
         // The first line; what follows is a backtrace.
         let line = reason.lines().next().unwrap_or_default();
@@ -258,6 +332,58 @@ mod tests {
         assert_eq!(health.verdict(), None);
         report(&health, Report::Failed("no owner"), 0..1);
         assert!(health.verdict().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_actors_of_which_none_can_start_are_an_objection() {
+        let health = health();
+        report(&health, Report::Failed("no owner"), 0..3);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(health.verdict(), None, "so few");
+        let objection = health.objection(false).unwrap();
+        assert!(
+            objection.starts_with("3 of 3 actors could not start"),
+            "{objection}"
+        );
+        assert_eq!(health.objection(true), None, "that was known");
+        report(&health, Report::Started, 0..3);
+        assert_eq!(health.objection(false), None);
+        report(&health, Report::Started, 3..100);
+        report(&health, Report::Failed("no owner"), 0..3);
+        assert_eq!(health.objection(false), None, "so few of so many");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_have_something_to_do_are_what_counts_in_the_end() {
+        let health = health();
+        report(&health, Report::Started, 0..100);
+        for _ in 0..40 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            report(&health, Report::Crashed("over each call"), 0..3);
+            if health.verdict().is_some() {
+                break;
+            }
+        }
+        // Those that only sit there have been forgotten.
+        assert!(
+            health
+                .verdict()
+                .is_some_and(|v| v.starts_with("3 of 3 actors"))
+        );
+
+        let health = self::health();
+        report(&health, Report::Started, 0..100);
+        report(&health, Report::Busy, 50..60);
+        report(&health, Report::Crashed("over each call"), 0..3);
+        report(&health, Report::Crashed("over each call"), 0..3);
+        assert_eq!(health.verdict(), None);
+        let objection = health.objection(false).unwrap();
+        assert!(
+            objection.starts_with("3 of the 13 actors that had something to do"),
+            "{objection}"
+        );
+        report(&health, Report::Busy, 60..90);
+        assert_eq!(health.objection(false), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,7 +39,7 @@ pub struct RolloutInfo {
     pub on_newest: usize,
     /// The actors whose states the target has migrated.
     pub migrated: Migrated,
-    /// The newest revision, if it was rolled back.
+    /// The last that was gone back from, if nothing has arrived since and no rollout is under way.
     pub rolled_back: Option<RolledBack>,
 }
 
@@ -107,7 +107,7 @@ impl Router {
             Some(rollout) if rollout.plan.is_everyone() => RolloutState::Watching,
             Some(_) => RolloutState::Waiting,
         };
-        let rolled_back = match self.newest_if_rolled_back(&component).await? {
+        let rolled_back = match self.last_rolled_back(&component).await? {
             Some(record) => Some(RolledBack {
                 revision: record.number,
                 migrated: migrated(record.id).await?,
@@ -134,13 +134,18 @@ impl Router {
         })
     }
 
-    async fn newest_if_rolled_back(
+    async fn last_rolled_back(
         &self,
         component: &Component,
     ) -> Result<Option<RevisionRecord>, ActorError> {
-        let newest = self.foundation.storage.newest_revision(&component.name);
-        let newest = newest.await.map_err(storage_error)?;
-        Ok(newest.filter(|newest| newest.rolled_back.is_some()))
+        if component.rollout.is_some() {
+            return Ok(None);
+        }
+        let revisions = self.foundation.storage.revisions(&component.name).await;
+        let revisions = revisions.map_err(storage_error)?.into_iter();
+        let current = component.current.record.number;
+        let gone = revisions.filter(|r| r.number > current && r.rolled_back.is_some());
+        Ok(gone.max_by_key(|revision| (revision.rolled_back_at, revision.number)))
     }
 
     /// Holds a rollout up, or lets it go on. Held up, nobody goes over any more, and nobody goes back.
@@ -187,7 +192,13 @@ impl Router {
                     return Err(ActorError::new(codes::BAD_REQUEST, text));
                 }
                 Some(percent) => rollout.plan.percent = percent,
-                None => rollout.plan = Plan::default(),
+                None => {
+                    let is_forced = rollout.plan.is_forced;
+                    rollout.plan = Plan {
+                        is_forced,
+                        ..Plan::default()
+                    };
+                }
             }
             rollout.patterns = rollout.plan.patterns();
             Ok(())

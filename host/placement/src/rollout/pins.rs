@@ -15,6 +15,9 @@ use crate::directory::storage_error;
 use crate::info::ActorInfo;
 use crate::router::{Router, not_found};
 
+/// How often a pin is tried that meets a change.
+const ATTEMPTS_MAX: usize = 8;
+
 /// Why an actor stays on one revision.
 #[derive(Debug, Clone)]
 pub struct PinInfo {
@@ -69,6 +72,23 @@ impl Router {
         revision: Option<u32>,
         reason: &str,
     ) -> Result<Revision, ActorError> {
+        // The actor may be migrated, or the code be dropped, between the look and the pin.
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some(number) = self.try_pin(id, revision, reason).await? {
+                return Ok(number);
+            }
+        }
+        let text = "the actor changes what it runs on at this moment; try again";
+        Err(ActorError::new(codes::SERVICE_UNAVAILABLE, text))
+    }
+
+    /// `None` if things have changed since they were looked at.
+    async fn try_pin(
+        &self,
+        id: ActorId,
+        revision: Option<u32>,
+        reason: &str,
+    ) -> Result<Option<Revision>, ActorError> {
         let actor = self.directory.find(id).await?.ok_or_else(not_found)?;
         let component = self.component_of(&actor)?;
         let revisions = self.foundation.storage.revisions(&component.name).await;
@@ -100,10 +120,13 @@ impl Router {
             reason: reason.to_owned(),
             at: self.foundation.clock.now(),
         };
-        let pinned = self.foundation.storage.pin(actor.row, pin).await;
-        pinned.map_err(storage_error)?;
+        let storage = &self.foundation.storage;
+        let pinned = storage.pin(actor.row, pin, Some(opened.state_head)).await;
+        if !pinned.map_err(storage_error)? {
+            return Ok(None);
+        }
         self.move_one(id);
-        Ok(record.number)
+        Ok(Some(record.number))
     }
 
     /// Lets an actor go with the others again. `false` if it was not pinned.

@@ -24,6 +24,8 @@ pub struct Plan {
     /// Only keys that match one of these patterns (`*` is anything, `?` one character); all, if there are none.
     /// Parts of a key are joined with `/`.
     pub keys: Vec<String>,
+    /// That some actors cannot start on it was known, and accepted.
+    pub is_forced: bool,
 }
 
 impl Default for Plan {
@@ -32,6 +34,7 @@ impl Default for Plan {
             percent: 100.0,
             actor_types: Vec::new(),
             keys: Vec::new(),
+            is_forced: false,
         }
     }
 }

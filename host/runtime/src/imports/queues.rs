@@ -50,9 +50,9 @@ impl queues::HostDelivery for Ctx {
                 text,
             ))));
         }
-        delivery.is_completed = true;
-        delivery.data.complete(delivery.id, reply);
-        Ok(Ok(()))
+        let completed = delivery.data.complete(delivery.id, reply);
+        delivery.is_completed = completed.is_ok();
+        Ok(completed.map_err(to_wit))
     }
 
     fn drop(&mut self, delivery: Resource<Delivery>) -> wasmtime::Result<()> {
@@ -85,8 +85,14 @@ impl queues::Host for Ctx {
         Ok(dead.collect())
     }
 
-    fn put_back(&mut self, id: String) -> wasmtime::Result<bool> {
-        Ok(MessageId::parse(&id).is_some_and(|id| self.data.put_back(id)))
+    fn put_back(&mut self, id: String) -> wasmtime::Result<Result<Option<String>, PublicError>> {
+        let put_back = match MessageId::parse(&id) {
+            Some(id) => self.data.put_back(id),
+            None => Ok(None),
+        };
+        Ok(put_back
+            .map(|id| id.map(|id| id.to_string()))
+            .map_err(to_wit))
     }
 
     fn discard(&mut self, id: String) -> wasmtime::Result<bool> {

@@ -73,7 +73,7 @@ const fn ms(at: Millis) -> f64 {
 fn entry(entry: Scheduled) -> schedule::Entry {
     let next_ms = ms(entry.try_at);
     let (every_ms, cron) = match entry.timing {
-        Timing::Once => (None, None),
+        Timing::Once | Timing::After => (None, None),
         Timing::Every { every_ms, .. } => (Some(ms(Millis(every_ms))), None),
         Timing::Cron {
             expression,

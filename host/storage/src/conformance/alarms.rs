@@ -3,12 +3,51 @@
 use greenroom_model::Millis;
 
 use super::Awake;
-use crate::{ActorRow, Alarm, DataChanges, Storage};
+use crate::{ActorRecord, ActorRow, Alarm, DataChanges, NewAlarm, Storage};
 
 fn at(alarm: Option<i64>) -> DataChanges {
+    set(alarm, 0)
+}
+
+fn set(alarm: Option<i64>, set_at: i64) -> DataChanges {
     DataChanges {
-        alarm: Some(alarm.map(Millis)),
+        alarm: Some(NewAlarm {
+            at: alarm.map(Millis),
+            set_at: Millis(set_at),
+        }),
         ..DataChanges::default()
+    }
+}
+
+pub(super) async fn set_by_a_clock_that_ran_ahead_are_due(storage: &dyn Storage) {
+    let mut actors = Vec::new();
+    for (index, set_at) in [900, 100, 901, 100].into_iter().enumerate() {
+        let mut awake = Awake::new(storage, "alarms-ahead", &index.to_string()).await;
+        let alarm = 1_000 + i64::try_from(index).unwrap();
+        awake.commit(set(Some(alarm), set_at)).await;
+        actors.push(awake.actor);
+    }
+    let due = async |now: i64| {
+        let due = storage.due_alarms(Millis(now), None, 10).await.unwrap();
+        due.into_iter().map(|alarm| alarm.actor).collect::<Vec<_>>()
+    };
+    let pull = async || {
+        let pulled = storage.pull_alarms(Millis(200), Millis(150), 1).await;
+        pulled.unwrap()
+    };
+    assert_eq!([pull().await, pull().await, pull().await], [1, 1, 0]);
+    let (ahead, right): (Vec<_>, Vec<_>) = actors
+        .iter()
+        .cloned()
+        .enumerate()
+        .partition(|(n, _)| n % 2 == 0);
+    let only = |some: Vec<(usize, ActorRecord)>| {
+        some.into_iter().map(|(_, actor)| actor).collect::<Vec<_>>()
+    };
+    assert_eq!(due(150).await, only(ahead));
+    assert_eq!(due(2_000).await[2..], only(right));
+    for actor in actors {
+        assert!(storage.destroy(actor.row).await.unwrap());
     }
 }
 

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use greenroom_model::{
-    Head, KvPage, KvQuery, KvSpan, MessageId, Millis, Outcome, QueueMessage, Scheduled,
-    ScheduledRun, Timing,
+    Head, KvQuery, KvSpan, MessageId, Millis, Outcome, QueueMessage, Scheduled, ScheduledRun,
+    Timing,
 };
 
 use super::{Awake, create, state};
 use crate::{
-    ActorRecord, Commit, DataChanges, Error, MessageChange, Opened, ScheduleChange, Storage,
+    ActorRecord, Commit, DataChanges, Error, MessageChange, NewAlarm, Opened, ScheduleChange,
+    Storage,
 };
 
 /// When [`of_every_kind`] wants the actor to be awake.
@@ -40,6 +41,7 @@ pub(super) fn entry(id: &str, timing: Timing) -> Scheduled {
         due_at: Millis(20),
         try_at: Millis(21),
         failures: 0,
+        set_at: Millis(3),
     }
 }
 
@@ -67,7 +69,12 @@ pub(super) fn of_every_kind() -> DataChanges {
         pairs: vec![pair],
         messages: vec![MessageChange::Insert(message(1, "queue"))],
         schedule: vec![ScheduleChange::Put(entry("entry", Timing::Once)), ran],
-        alarm: Some(Some(ALARM)),
+        alarm: Some(NewAlarm {
+            at: Some(ALARM),
+            set_at: Millis(1),
+        }),
+        is_doomed: true,
+        counts_pairs: false,
     }
 }
 
@@ -78,6 +85,7 @@ pub(super) async fn find_every_kind(storage: &dyn Storage, actor: &ActorRecord, 
     assert_eq!(opened.schedule, [entry("entry", Timing::Once)]);
     assert_eq!(opened.runs, [run(1)]);
     assert_eq!(opened.alarm, Some(ALARM));
+    assert!(opened.is_doomed);
     assert_eq!(pairs(storage, actor).await, ["key=value"]);
     assert!(is_alarmed(storage, actor).await);
 }
@@ -100,6 +108,7 @@ async fn find_nothing(storage: &dyn Storage, actor: &ActorRecord, opened: &Opene
         schedule: Vec::new(),
         runs: Vec::new(),
         alarm: None,
+        is_doomed: false,
     };
     assert_eq!(*opened, empty);
     assert!(pairs(storage, actor).await.is_empty());
@@ -112,7 +121,7 @@ async fn pairs(storage: &dyn Storage, actor: &ActorRecord) -> Vec<String> {
         reverse: false,
         count_max: 100,
     };
-    let page: KvPage = storage.kv_list(actor.row, query, 1_000).await.unwrap();
+    let page = storage.kv_list(actor.row, query, 1_000).await.unwrap();
     let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
     let pairs = page.pairs.iter();
     pairs
@@ -162,7 +171,8 @@ pub(super) async fn of_a_fenced_commit_is_left_alone(storage: &dyn Storage) {
         pairs: Vec::new(),
         messages: vec![MessageChange::Remove(MessageId(1))],
         schedule: vec![ScheduleChange::Remove("entry".into())],
-        alarm: Some(None),
+        alarm: Some(NewAlarm::default()),
+        ..DataChanges::default()
     };
     let commit = Commit {
         data: remove_all,
@@ -188,7 +198,9 @@ pub(super) async fn of_a_destroyed_actor_is_gone(storage: &dyn Storage) {
     };
     assert!(matches!(storage.commit(late).await, Err(Error::Fenced)));
     assert!(pairs(storage, &actor).await.is_empty());
-    let values = storage.kv_get(actor.row, vec![Bytes::from("key")]).await;
+    let values = storage
+        .kv_get(actor.row, vec![Bytes::from("key")], 1_000)
+        .await;
     assert_eq!(values.unwrap(), [None]);
     assert!(!is_alarmed(storage, &actor).await);
     let next = create(storage, "data-destroyed", &["x"]).await.actor;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use greenroom_model::{KvPage, KvQuery, KvSpan};
+use greenroom_model::{KvQuery, KvSpan};
 
 use super::Awake;
 use super::data::EVERYTHING;
-use crate::{ActorRow, DataChanges, Storage};
+use crate::{ActorRow, DataChanges, Storage, StoredPairs};
 
 fn bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
@@ -36,7 +36,7 @@ async fn keys(storage: &dyn Storage, actor: ActorRow, query: KvQuery, bytes_max:
         .iter()
         .map(|(key, _)| std::str::from_utf8(key).unwrap())
         .collect();
-    if page.has_more {
+    if page.upto.is_some() {
         keys.push('+');
     }
     keys
@@ -45,22 +45,26 @@ async fn keys(storage: &dyn Storage, actor: ActorRow, query: KvQuery, bytes_max:
 pub(super) async fn pairs_are_read_as_they_were_committed(storage: &dyn Storage) {
     let mut awake = Awake::new(storage, "kv", "x").await;
     let row = awake.actor.row;
-    assert_eq!(storage.kv_get(row, Vec::new()).await.unwrap(), []);
+    assert_eq!(storage.kv_get(row, Vec::new(), 0).await.unwrap(), []);
     let kept = awake
         .commit(put(&[("b", "2"), ("a", "one"), ("c", "")]))
         .await;
     assert_eq!(kept.kv_bytes, Some(7));
     let wanted = ["c", "missing", "a", "a"].map(bytes).to_vec();
-    let found = storage.kv_get(row, wanted).await.unwrap();
     let one = Some(bytes("one"));
-    assert_eq!(found, [Some(bytes("")), None, one.clone(), one]);
+    let all = [Some(bytes("")), None, one.clone(), one];
+    // All of them, or as far as there is room.
+    for (bytes_max, count) in [(6, 4), (5, 3), (2, 2)] {
+        let found = storage.kv_get(row, wanted.clone(), bytes_max).await;
+        assert_eq!(found.unwrap(), all[..count], "{bytes_max} bytes");
+    }
 
     let mut changes = put(&[("a", "longer"), ("c", "x")]);
     changes.pairs.push((bytes("b"), None));
     changes.pairs.push((bytes("missing"), None));
     let kept = awake.commit(changes).await;
     assert_eq!(kept.kv_bytes, Some(9));
-    let found = storage.kv_get(row, ["a", "b", "c"].map(bytes).to_vec());
+    let found = storage.kv_get(row, ["a", "b", "c"].map(bytes).to_vec(), 100);
     let wanted = [Some(bytes("longer")), None, Some(bytes("x"))];
     assert_eq!(found.await.unwrap(), wanted);
     assert_eq!(awake.again().await.kv_bytes, 9);
@@ -79,7 +83,9 @@ pub(super) async fn several_keys_are_read_as_of_one_moment(storage: &dyn Storage
     };
     let read = async {
         while !is_over.get() {
-            let found = storage.kv_get(row, ["a", "b"].map(bytes).to_vec()).await;
+            let found = storage
+                .kv_get(row, ["a", "b"].map(bytes).to_vec(), 100)
+                .await;
             let found = found.unwrap();
             assert_eq!(found[0], found[1]);
             tokio::task::yield_now().await;
@@ -166,7 +172,6 @@ pub(super) async fn a_listing_keeps_to_its_bounds(storage: &dyn Storage) {
         (&all, 100, 100, "abcde", "edcba"),
         (&all, 5, 100, "abcde", "edcba"),
         (&all, 4, 100, "abcd+", "edcb+"),
-        (&all, 0, 100, "+", "+"),
         (&all, 100, 13, "abcde", "edcba"),
         (&all, 100, 12, "abcd+", "edcb+"),
         (&all, 100, 8, "abcd+", "ed+"),
@@ -261,7 +266,7 @@ pub(super) async fn pairs_and_their_bytes_are_exact_whatever_happens(storage: &d
         let query = KvQuery {
             span: dice.span(),
             reverse: dice.below(2) == 1,
-            count_max: dice.below(20),
+            count_max: 1 + dice.below(20),
         };
         let wanted = expect(&model, &query);
         let row = awake.actor.row;
@@ -276,7 +281,7 @@ pub(super) async fn pairs_and_their_bytes_are_exact_whatever_happens(storage: &d
     }
 }
 
-fn expect(model: &BTreeMap<Bytes, Bytes>, query: &KvQuery) -> KvPage {
+fn expect(model: &BTreeMap<Bytes, Bytes>, query: &KvQuery) -> StoredPairs {
     let inside = model.iter().filter(|(key, _)| query.span.has(key));
     let mut pairs: Vec<_> = inside.map(|(k, v)| (k.clone(), v.clone())).collect();
     if query.reverse {
@@ -284,5 +289,9 @@ fn expect(model: &BTreeMap<Bytes, Bytes>, query: &KvQuery) -> KvPage {
     }
     let has_more = pairs.len() > query.count_max;
     pairs.truncate(query.count_max);
-    KvPage { pairs, has_more }
+    let upto = pairs
+        .last()
+        .filter(|_| has_more)
+        .map(|(key, _)| key.clone());
+    StoredPairs { pairs, upto }
 }

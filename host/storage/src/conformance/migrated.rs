@@ -5,8 +5,8 @@ use greenroom_model::{ActorType, ComponentHash, ComponentName, Head, Millis};
 
 use super::{Awake, state};
 use crate::{
-    ActorRow, Commit, DataChanges, Error, NewRevision, Opened, Pin, Replaced, RevisionId, Storage,
-    Switch,
+    ActorRow, Commit, DataChanges, Error, NewAlarm, NewRevision, Opened, Pin, Replaced, RevisionId,
+    Storage, Switch,
 };
 
 /// An actor with a state of version 1, by revision 1.
@@ -53,7 +53,10 @@ pub(super) async fn states_are_kept_beside_and_put_back(storage: &dyn Storage) {
 
     // What has nothing to do with the state does not count.
     let no_state = DataChanges {
-        alarm: Some(Some(Millis(5))),
+        alarm: Some(NewAlarm {
+            at: Some(Millis(5)),
+            set_at: Millis(0),
+        }),
         ..DataChanges::default()
     };
     awake.commit(no_state).await;
@@ -141,9 +144,8 @@ pub(super) async fn peeking_changes_nothing(storage: &dyn Storage) {
     assert!(matches!(gone, Err(Error::Gone)));
 }
 
-pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
-    let component = ComponentName::new("pinning").unwrap();
-    let new = NewRevision {
+fn pinning(component: &ComponentName) -> NewRevision {
+    NewRevision {
         component: component.clone(),
         hash: ComponentHash([77; 32]),
         bytes: Bytes::from("p"),
@@ -154,8 +156,17 @@ pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
         message: String::new(),
         plan: String::new(),
         kept_max: 9,
-    };
-    let revision = storage.put_revision(new).await.unwrap().revision.id;
+    }
+}
+
+pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
+    let component = ComponentName::new("pinning").unwrap();
+    let revision = storage
+        .put_revision(pinning(&component))
+        .await
+        .unwrap()
+        .revision
+        .id;
     // The one that it is on counts as well, for what is refused.
     let pin = |refused: Option<RevisionId>| Pin {
         revision,
@@ -165,20 +176,26 @@ pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
     };
     let mut first = old(storage, "pin1").await;
     let mut second = old(storage, "pin2").await;
-    storage.pin(first.actor.row, pin(None)).await.unwrap();
+    storage.pin(first.actor.row, pin(None), None).await.unwrap();
     let row = second.actor.row;
     let refused = Some(revision);
-    assert!(!storage.pin(row, pin(Some(RevisionId(7)))).await.unwrap());
+    assert!(
+        !storage
+            .pin(row, pin(Some(RevisionId(7))), None)
+            .await
+            .unwrap()
+    );
     assert_eq!(second.again().await.pin, None, "nobody goes there");
-    storage.pin(row, pin(None)).await.unwrap();
-    assert!(!storage.pin(row, pin(refused)).await.unwrap());
+    storage.pin(row, pin(None), None).await.unwrap();
+    assert!(!storage.pin(row, pin(refused), None).await.unwrap());
     assert_eq!(second.again().await.pin, Some(pin(None)), "an operator's");
     assert!(!storage.unpin(row, refused).await.unwrap());
     assert!(storage.unpin(row, None).await.unwrap());
-    assert!(storage.pin(row, pin(refused)).await.unwrap());
+    assert!(storage.pin(row, pin(refused), None).await.unwrap());
     assert_eq!(first.again().await.pin, Some(pin(None)));
     assert_eq!(second.again().await.pin, Some(pin(refused)));
 
+    only_as_looked_at(storage, &first, &pin(None)).await;
     let page = storage.pinned(&component, None, 1).await.unwrap();
     assert_eq!(page.len(), 1);
     assert_eq!(page[0].actor, first.actor);
@@ -206,10 +223,36 @@ pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
         None,
         "what it stayed away from is gone"
     );
-    storage.pin(second.actor.row, pin(None)).await.unwrap();
+    storage
+        .pin(second.actor.row, pin(None), None)
+        .await
+        .unwrap();
     assert!(storage.destroy(second.actor.row).await.unwrap());
     let nobody = storage.pinned(&component, None, 5).await.unwrap();
     assert!(nobody.is_empty());
-    let gone = storage.pin(second.actor.row, pin(None)).await;
+    let gone = storage.pin(second.actor.row, pin(None), None).await;
     assert!(matches!(gone, Err(Error::Gone)));
+}
+
+/// An operator's pin is made only while things are as they were when somebody looked.
+async fn only_as_looked_at(storage: &dyn Storage, awake: &Awake<'_>, pin: &Pin) {
+    let head = awake.opened.state_head;
+    let other = Some(Head(head.0 + 1));
+    assert!(
+        !storage
+            .pin(awake.actor.row, pin.clone(), other)
+            .await
+            .unwrap()
+    );
+    assert!(
+        storage
+            .pin(awake.actor.row, pin.clone(), Some(head))
+            .await
+            .unwrap()
+    );
+    let nowhere = Pin {
+        revision: RevisionId(7_777),
+        ..pin.clone()
+    };
+    assert!(!storage.pin(awake.actor.row, nowhere, None).await.unwrap());
 }

@@ -187,7 +187,7 @@ pub(super) async fn lose_their_bytes_when_they_are_old_and_unused(storage: &dyn 
         reason: String::new(),
         at: Millis(1),
     };
-    storage.pin(actor.row, pin).await.unwrap();
+    storage.pin(actor.row, pin, None).await.unwrap();
     let mut all = vec![first];
     for bytes in ["x2", "x3", "x4", "x5"] {
         all.push(put(bytes).await);

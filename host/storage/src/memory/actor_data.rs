@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use greenroom_model::{
-    ConnId, Generation, Head, KvPage, KvQuery, MessageId, Millis, QueueMessage, Scheduled,
-    ScheduledRun,
+    ConnId, Generation, Head, KvQuery, MessageId, Millis, QueueMessage, Scheduled, ScheduledRun,
 };
 
 use crate::record::{
-    Commit, ConnChange, ConnRecord, DataChanges, Kept, MessageChange, Opened, Pin, Replaced,
-    RevisionId, ScheduleChange,
+    Commit, ConnChange, ConnRecord, DataChanges, Kept, MessageChange, NewAlarm, Opened, Pin,
+    Replaced, RevisionId, ScheduleChange, StoredPairs,
 };
 use crate::{Error, Result};
 
@@ -31,7 +30,8 @@ pub(super) struct ActorData {
     next_message: MessageId,
     schedule: BTreeMap<String, Scheduled>,
     runs: BTreeMap<u64, ScheduledRun>,
-    alarm: Option<Millis>,
+    alarm: NewAlarm,
+    is_doomed: bool,
 }
 
 /// A state as it was before a newer revision migrated it.
@@ -61,7 +61,8 @@ impl ActorData {
             next_message: MessageId(1),
             schedule: BTreeMap::new(),
             runs: BTreeMap::new(),
-            alarm: None,
+            alarm: NewAlarm::default(),
+            is_doomed: false,
         }
     }
 
@@ -87,12 +88,15 @@ impl ActorData {
             next_message: self.next_message,
             schedule: self.schedule.values().cloned().collect(),
             runs: self.runs.values().cloned().collect(),
-            alarm: self.alarm,
+            alarm: self.alarm.at,
+            is_doomed: self.is_doomed,
         }
     }
 
     pub(super) fn commit(&mut self, commit: Commit) -> Result<Kept> {
-        if (self.generation, self.head) != (commit.generation, commit.head) {
+        let is_elsewhere = |pin: &Pin| pin.refused.is_none() && pin.revision != commit.revision;
+        let is_unwanted = commit.keeps_replaced && self.pin.as_ref().is_some_and(is_elsewhere);
+        if is_unwanted || (self.generation, self.head) != (commit.generation, commit.head) {
             return Err(Error::Fenced);
         }
         self.head.0 += 1;
@@ -121,9 +125,10 @@ impl ActorData {
             };
         }
         let before = self.kv_bytes();
+        let counts_pairs = commit.data.counts_pairs;
         self.change(commit.data);
         let after = self.kv_bytes();
-        let kv_bytes = (after != before).then_some(after);
+        let kv_bytes = (after != before || counts_pairs).then_some(after);
         Ok(Kept { kv_bytes })
     }
 
@@ -158,7 +163,7 @@ impl ActorData {
         self.pairs.get(key).cloned()
     }
 
-    pub(super) fn list(&self, query: &KvQuery, bytes_max: usize) -> KvPage {
+    pub(super) fn list(&self, query: &KvQuery, bytes_max: usize) -> StoredPairs {
         let inside = self.pairs.iter().filter(|(key, _)| query.span.has(key));
         let mut pairs: Vec<_> = inside.map(|(k, v)| (k.clone(), v.clone())).collect();
         if query.reverse {
@@ -172,11 +177,27 @@ impl ActorData {
         let count = fit.count().max(1).min(query.count_max);
         let has_more = pairs.len() > count;
         pairs.truncate(count);
-        KvPage { pairs, has_more }
+        let upto = pairs
+            .last()
+            .filter(|_| has_more)
+            .map(|(key, _)| key.clone());
+        StoredPairs { pairs, upto }
     }
 
-    pub(super) fn alarm(&self) -> Option<Millis> {
-        self.alarm
+    pub(super) const fn alarm(&self) -> Option<Millis> {
+        self.alarm.at
+    }
+
+    /// Makes its alarm due if that was set later than `set_after`; whether it was.
+    pub(super) fn pull_alarm(&mut self, set_after: Millis, now: Millis) -> bool {
+        let is_ahead = self.alarm.set_at > set_after && self.alarm.at.is_some_and(|at| at > now);
+        if is_ahead {
+            self.alarm = NewAlarm {
+                at: Some(now),
+                set_at: now,
+            };
+        }
+        is_ahead
     }
 
     fn kv_bytes(&self) -> u64 {
@@ -193,6 +214,8 @@ impl ActorData {
             messages,
             schedule,
             alarm,
+            is_doomed,
+            counts_pairs: _,
         } = changes;
         for span in spans {
             self.pairs.retain(|key, _| !span.has(key));
@@ -219,6 +242,7 @@ impl ActorData {
         if let Some(alarm) = alarm {
             self.alarm = alarm;
         }
+        self.is_doomed |= is_doomed;
     }
 
     fn change_message(&mut self, change: MessageChange) {

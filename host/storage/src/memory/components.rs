@@ -86,6 +86,12 @@ impl Components {
         Some(ComponentRecord { current, rollout })
     }
 
+    /// Whether there is such a revision whose bytes are there.
+    pub(super) fn is_kept(&self, id: RevisionId) -> bool {
+        let mut revisions = self.revisions.iter();
+        revisions.any(|r| r.id == id && self.bytes.contains_key(&r.hash))
+    }
+
     pub(super) fn in_use(&self) -> impl Iterator<Item = RevisionId> {
         self.runs_on.values().flat_map(|runs_on| {
             let target = runs_on.rollout.as_ref().map(|way| way.target);
@@ -156,6 +162,7 @@ impl crate::Components for Memory {
             deployed_by: new.deployed_by,
             message: new.message,
             rolled_back: None,
+            rolled_back_at: None,
             is_kept: true,
         };
         let before = components.runs_on.get(&new.component);
@@ -164,6 +171,7 @@ impl crate::Components for Memory {
             let mut all = components.revisions.iter_mut();
             if let Some(overtaken) = all.find(|revision| revision.id == target) {
                 overtaken.rolled_back = Some(crate::record::overtaken(number));
+                overtaken.rolled_back_at = Some(new.created_at);
             }
         }
         components.revisions.push(revision.clone());
@@ -207,6 +215,7 @@ impl crate::Components for Memory {
             && let Some(revision) = components.revisions.iter_mut().find(|r| r.id == id)
         {
             revision.rolled_back = Some(why);
+            revision.rolled_back_at = Some(switch.at);
             let is_over = |pin: &mut Pin| pin.refused == Some(id) && pin.revision == switch.current;
             for kept in data.kept.values_mut() {
                 _ = kept.pin.take_if(is_over);
@@ -231,10 +240,6 @@ impl crate::Components for Memory {
         Ok(of_component
             .filter_map(|revision| data.components.revision(revision.id))
             .collect())
-    }
-
-    async fn newest_revision(&self, component: &ComponentName) -> Result<Option<RevisionRecord>> {
-        Ok(self.revisions(component).await?.into_iter().next())
     }
 
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {

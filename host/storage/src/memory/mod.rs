@@ -10,13 +10,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, KvPage, KvQuery, Millis};
+use greenroom_model::{ActorId, ActorName, KvQuery, Millis};
 
 use self::actor_data::ActorData;
 use self::components::Components;
 use crate::record::{
     ActorRecord, ActorRow, Alarm, Commit, Created, Kept, ListQuery, NewActor, Opened, Page,
-    RevisionId,
+    RevisionId, StoredPairs,
 };
 use crate::{Actors, Alarms, Directory, Error, Result};
 
@@ -153,14 +153,29 @@ impl Actors for Memory {
         kept.ok_or(Error::Fenced)?.commit(commit)
     }
 
-    async fn kv_get(&self, actor: ActorRow, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>> {
+    async fn kv_get(
+        &self,
+        actor: ActorRow,
+        keys: Vec<Bytes>,
+        bytes_max: usize,
+    ) -> Result<Vec<Option<Bytes>>> {
         let data = self.data();
         let kept = data.kept.get(&actor);
-        let value = |key| kept.and_then(|kept| kept.value(key));
-        Ok(keys.iter().map(value).collect())
+        let values = keys.iter().map(|key| kept.and_then(|kept| kept.value(key)));
+        let mut bytes = 0;
+        let fit = values.take_while(|value: &Option<Bytes>| {
+            bytes += value.as_ref().map_or(0, Bytes::len);
+            bytes <= bytes_max
+        });
+        Ok(fit.collect())
     }
 
-    async fn kv_list(&self, actor: ActorRow, query: KvQuery, bytes_max: usize) -> Result<KvPage> {
+    async fn kv_list(
+        &self,
+        actor: ActorRow,
+        query: KvQuery,
+        bytes_max: usize,
+    ) -> Result<StoredPairs> {
         let data = self.data();
         let page = data
             .kept
@@ -208,6 +223,13 @@ impl Alarms for Memory {
         let data = self.data();
         let alarms = data.kept.values().filter_map(ActorData::alarm);
         Ok(alarms.filter(|at| *at > after).min())
+    }
+
+    async fn pull_alarms(&self, set_after: Millis, now: Millis, count_max: usize) -> Result<usize> {
+        let mut data = self.data();
+        let kept = data.kept.values_mut();
+        let pulled = kept.filter_map(|kept| kept.pull_alarm(set_after, now).then_some(()));
+        Ok(pulled.take(count_max).count())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which actors stay on a revision of their own.
 
 use async_trait::async_trait;
-use greenroom_model::ComponentName;
+use greenroom_model::{ComponentName, Head};
 
 use super::Memory;
 use crate::record::{ActorRow, Pin, PinnedActor, RevisionId};
@@ -9,14 +9,18 @@ use crate::{Error, Pins, Result};
 
 #[async_trait]
 impl Pins for Memory {
-    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<bool> {
+    async fn pin(&self, actor: ActorRow, pin: Pin, state_head: Option<Head>) -> Result<bool> {
         let data = &mut *self.data();
         let is_used = |id| data.components.in_use().any(|used| used == id);
-        let is_of_use = pin.refused.is_none_or(is_used);
+        let is_of_use = match pin.refused {
+            Some(refused) => is_used(refused),
+            None => data.components.is_kept(pin.revision),
+        };
         let kept = data.kept.get_mut(&actor).ok_or(Error::Gone)?;
         let is_operators = |pin: &Pin| pin.refused.is_none();
         let is_taken = pin.refused.is_some() && kept.pin.as_ref().is_some_and(is_operators);
-        if is_taken || !is_of_use {
+        let is_other = state_head.is_some_and(|head| head != kept.peek().state_head);
+        if is_taken || !is_of_use || is_other {
             return Ok(false);
         }
         kept.pin = Some(pin);

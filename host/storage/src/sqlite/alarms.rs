@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tracing::error;
 
 use super::row::{ACTOR_COLUMNS, actor, is_damage};
-use crate::record::{ActorRow, Alarm};
+use crate::record::{ActorRow, Alarm, NewAlarm};
 
 /// The alarm of one actor.
 pub(super) fn read(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Option<Millis>> {
@@ -23,12 +23,13 @@ pub(super) fn read(connection: &Connection, actor: ActorRow) -> rusqlite::Result
 pub(super) fn change(
     connection: &Connection,
     actor: ActorRow,
-    alarm: Option<Millis>,
+    alarm: NewAlarm,
 ) -> rusqlite::Result<()> {
-    match alarm {
+    match alarm.at {
         Some(at) => {
-            let sql = "INSERT OR REPLACE INTO alarms (row, at_ms) VALUES (?1, ?2)";
-            connection.prepare_cached(sql)?.execute([actor.0, at.0])?;
+            let sql = "INSERT OR REPLACE INTO alarms (row, at_ms, set_ms) VALUES (?1, ?2, ?3)";
+            let values = [actor.0, at.0, alarm.set_at.0];
+            connection.prepare_cached(sql)?.execute(values)?;
         }
         None => remove(connection, actor)?,
     }
@@ -78,6 +79,22 @@ pub(super) fn due(
         }
     }
     Ok(due)
+}
+
+/// Makes alarms due that were set later than `set_after`; how many.
+pub(super) fn pull(
+    connection: &Connection,
+    set_after: Millis,
+    now: Millis,
+    count_max: usize,
+) -> rusqlite::Result<usize> {
+    // There is no index for that: it is asked for when the host starts and when the clock was set back.
+    let sql = "UPDATE alarms SET at_ms = ?2, set_ms = ?2
+               WHERE row IN (SELECT row FROM alarms WHERE set_ms > ?1 AND at_ms > ?2 LIMIT ?3)";
+    let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(sql)?
+        .execute([set_after.0, now.0, count_max])
 }
 
 /// The first alarm after `after`.

@@ -1,9 +1,10 @@
 //! A commit, inside the writer's transaction.
 
+use greenroom_model::Head;
 use rusqlite::{Connection, params};
 
 use super::fault::{Faults, Point};
-use super::{alarms, conns, kv, messages, replaced, schedule};
+use super::{alarms, conns, kv, messages, pins, replaced, schedule};
 use crate::record::{ActorRow, Commit, DataChanges, Kept};
 use crate::{Error, Result};
 
@@ -18,6 +19,10 @@ pub(super) fn commit(
 ) -> rusqlite::Result<Result<Kept>> {
     faults.reach(Point::Before);
     if new.keeps_replaced {
+        // Pinned while it was being migrated: there it could not read the new state.
+        if pins::is_elsewhere(connection, new.actor, new.revision)? {
+            return Ok(Err(Error::Fenced));
+        }
         replaced::keep(connection, new)?;
     }
     if !advance(connection, new)? {
@@ -27,7 +32,8 @@ pub(super) fn commit(
     for change in &new.conns {
         conns::change(connection, new.actor, change)?;
     }
-    let kept = change_data(connection, new.actor, &new.data)?;
+    let head = Head(new.head.0 + 1);
+    let kept = change_data(connection, (new.actor, head), &new.data)?;
     faults.reach(Point::Written);
     Ok(Ok(kept))
 }
@@ -78,7 +84,7 @@ fn advance(connection: &Connection, new: &Commit) -> rusqlite::Result<bool> {
 
 fn change_data(
     connection: &Connection,
-    actor: ActorRow,
+    (actor, head): (ActorRow, Head),
     data: &DataChanges,
 ) -> rusqlite::Result<Kept> {
     let DataChanges {
@@ -87,10 +93,12 @@ fn change_data(
         messages,
         schedule,
         alarm,
+        is_doomed,
+        counts_pairs,
     } = data;
-    let grown = kv::change(connection, actor, spans, pairs)?;
+    let grown = kv::change(connection, (actor, head), spans, pairs)?;
     let kv_bytes = match grown {
-        0 => None,
+        0 if !counts_pairs => None,
         grown => Some(count(connection, actor, grown)?),
     };
     for change in messages {
@@ -101,6 +109,10 @@ fn change_data(
     }
     if let Some(alarm) = alarm {
         alarms::change(connection, actor, *alarm)?;
+    }
+    if *is_doomed {
+        let sql = "UPDATE actor_data SET is_doomed = 1 WHERE row = ?1";
+        connection.prepare_cached(sql)?.execute([actor.0])?;
     }
     Ok(Kept { kv_bytes })
 }

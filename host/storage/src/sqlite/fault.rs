@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::conformance::Awake;
-    use crate::{Actors, DataChanges, Directory, ListQuery, Sqlite};
+    use crate::{Actors, DataChanges, Directory, ListQuery, NewAlarm, Sqlite};
 
     /// Set for the process that is to die: where its data is.
     const FOLDER: &str = "GREENROOM_FAULT_TEST_FOLDER";
@@ -166,7 +166,10 @@ mod tests {
         for number in 1..=COMMITS {
             let data = DataChanges {
                 pairs: vec![(Bytes::from("number"), Some(bytes(number)))],
-                alarm: Some(Some(Millis(i64::try_from(number).unwrap()))),
+                alarm: Some(NewAlarm {
+                    at: Some(Millis(i64::try_from(number).unwrap())),
+                    set_at: Millis(0),
+                }),
                 ..DataChanges::default()
             };
             awake.commit_with(Some(bytes(number)), data).await;
@@ -187,7 +190,11 @@ mod tests {
         let wanted = (kept > 0).then(|| bytes(kept));
         assert_eq!(opened.state, wanted);
         let key = vec![Bytes::from("number")];
-        let pair = sqlite.kv_get(actor.row, key).await.unwrap().remove(0);
+        let pair = sqlite
+            .kv_get(actor.row, key, 1_000)
+            .await
+            .unwrap()
+            .remove(0);
         assert_eq!(pair, wanted);
         assert_eq!(opened.kv_bytes, if kept > 0 { 7 } else { 0 });
         assert_eq!(opened.alarm.map_or(0, |at| at.0).unsigned_abs(), kept);

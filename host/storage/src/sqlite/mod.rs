@@ -8,6 +8,7 @@ mod alarms;
 mod checkpoint;
 mod commit;
 mod conns;
+mod discarded;
 mod fault;
 mod kv;
 mod messages;
@@ -29,14 +30,14 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, KvPage, KvQuery, Millis};
+use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, Head, KvQuery, Millis};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::record::{
     ActorRecord, ActorRow, Alarm, Commit, ComponentRecord, Created, Kept, ListQuery, Migrated,
     NewActor, NewRevision, Opened, Page, Pin, PinnedActor, PutRevision, RevisionId, RevisionRecord,
-    Switch,
+    StoredPairs, Switch,
 };
 use crate::{Actors, Alarms, Components, Directory, Error, Pins, Result};
 
@@ -237,12 +238,22 @@ impl Actors for Sqlite {
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    async fn kv_get(&self, actor: ActorRow, keys: Vec<Bytes>) -> Result<Vec<Option<Bytes>>> {
-        self.read(move |connection| kv::get(connection, actor, &keys))
+    async fn kv_get(
+        &self,
+        actor: ActorRow,
+        keys: Vec<Bytes>,
+        bytes_max: usize,
+    ) -> Result<Vec<Option<Bytes>>> {
+        self.read(move |connection| kv::get(connection, actor, &keys, bytes_max))
             .await
     }
 
-    async fn kv_list(&self, actor: ActorRow, query: KvQuery, bytes_max: usize) -> Result<KvPage> {
+    async fn kv_list(
+        &self,
+        actor: ActorRow,
+        query: KvQuery,
+        bytes_max: usize,
+    ) -> Result<StoredPairs> {
         self.read(move |connection| kv::list(connection, actor, &query, bytes_max))
             .await
     }
@@ -267,6 +278,11 @@ impl Alarms for Sqlite {
 
     async fn next_alarm(&self, after: Millis) -> Result<Option<Millis>> {
         self.read(move |connection| alarms::next(connection, after))
+            .await
+    }
+
+    async fn pull_alarms(&self, set_after: Millis, now: Millis, count_max: usize) -> Result<usize> {
+        self.change(move |connection| alarms::pull(connection, set_after, now, count_max).map(Ok))
             .await
     }
 }
@@ -298,12 +314,6 @@ impl Components for Sqlite {
             .await
     }
 
-    async fn newest_revision(&self, component: &ComponentName) -> Result<Option<RevisionRecord>> {
-        let component = component.clone();
-        self.read(move |connection| revisions::newest(connection, &component))
-            .await
-    }
-
     async fn component_bytes(&self, hash: ComponentHash) -> Result<Option<Bytes>> {
         self.read(move |connection| revisions::bytes(connection, hash))
             .await
@@ -322,8 +332,8 @@ impl Components for Sqlite {
 
 #[async_trait]
 impl Pins for Sqlite {
-    async fn pin(&self, actor: ActorRow, pin: Pin) -> Result<bool> {
-        self.change(move |connection| pins::put(connection, actor, &pin))
+    async fn pin(&self, actor: ActorRow, pin: Pin, state_head: Option<Head>) -> Result<bool> {
+        self.change(move |connection| pins::put(connection, actor, &pin, state_head))
             .await
     }
 

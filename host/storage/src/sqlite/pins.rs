@@ -1,6 +1,6 @@
 //! Which actors stay on a revision of their own.
 
-use greenroom_model::{ComponentName, Millis};
+use greenroom_model::{ComponentName, Head, Millis};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row::{ACTOR_COLUMNS, actor, number};
@@ -31,6 +31,7 @@ pub(super) fn put(
     connection: &Connection,
     row: ActorRow,
     pin: &Pin,
+    state_head: Option<Head>,
 ) -> rusqlite::Result<Result<bool>> {
     let sql = "SELECT EXISTS (SELECT 1 FROM actor_data WHERE row = ?1)";
     let is_there: bool = connection
@@ -40,12 +41,38 @@ pub(super) fn put(
         return Ok(Err(Error::Gone));
     }
     let sql = "INSERT OR REPLACE INTO pins (row, revision, refused, reason, at_ms)
-               SELECT ?1, ?2, ?3, ?4, ?5 WHERE ?3 IS NULL OR
-               (NOT EXISTS (SELECT 1 FROM pins WHERE row = ?1 AND refused IS NULL)
-                AND EXISTS (SELECT 1 FROM components WHERE current = ?3 OR target = ?3))";
+               SELECT ?1, ?2, ?3, ?4, ?5
+               WHERE EXISTS (SELECT 1 FROM actor_data WHERE row = ?1 AND (?6 IS NULL OR state_head = ?6))
+               AND CASE WHEN ?3 IS NULL
+                   THEN EXISTS (SELECT 1 FROM revisions JOIN component_bytes USING (hash) WHERE id = ?2)
+                   ELSE NOT EXISTS (SELECT 1 FROM pins WHERE row = ?1 AND refused IS NULL)
+                       AND EXISTS (SELECT 1 FROM components WHERE current = ?3 OR target = ?3)
+                   END";
     let refused = pin.refused.map(|refused| refused.0);
-    let values = params![row.0, pin.revision.0, refused, pin.reason, pin.at.0];
+    let state_head = state_head.map(|head| number(head.0));
+    let values = params![
+        row.0,
+        pin.revision.0,
+        refused,
+        pin.reason,
+        pin.at.0,
+        state_head
+    ];
     Ok(Ok(connection.prepare_cached(sql)?.execute(values)? == 1))
+}
+
+/// Whether an operator wants the actor on another revision than this.
+pub(super) fn is_elsewhere(
+    connection: &Connection,
+    row: ActorRow,
+    revision: RevisionId,
+) -> rusqlite::Result<bool> {
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM pins WHERE row = ?1 AND refused IS NULL AND revision <> ?2)";
+    let values = [row.0, revision.0];
+    connection
+        .prepare_cached(sql)?
+        .query_row(values, |row| row.get(0))
 }
 
 /// `false` if it was not pinned, or not because of that.

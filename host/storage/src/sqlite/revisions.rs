@@ -42,8 +42,8 @@ pub(super) fn put(
     let id = insert(connection, new, number)?;
     if let Some(known) = known {
         if let Some(before) = &known.rollout {
-            let sql = "UPDATE revisions SET rolled_back = ?2 WHERE id = ?1";
-            let values = params![before.target.id.0, overtaken(number)];
+            let sql = "UPDATE revisions SET rolled_back = ?2, rolled_back_ms = ?3 WHERE id = ?1";
+            let values = params![before.target.id.0, overtaken(number), new.created_at.0];
             connection.prepare_cached(sql)?.execute(values)?;
         }
         let sql = "UPDATE components SET target = ?2, plan = ?3, is_paused = 0, begun_ms = ?4
@@ -141,10 +141,10 @@ pub(super) fn switch(connection: &Connection, switch: &Switch) -> rusqlite::Resu
     let values = params![component, current, target, plan, is_paused, switch.at.0];
     connection.prepare_cached(sql)?.execute(values)?;
     if let Some((revision, why)) = &switch.rolled_back {
-        let sql = "UPDATE revisions SET rolled_back = ?2 WHERE id = ?1";
+        let sql = "UPDATE revisions SET rolled_back = ?2, rolled_back_ms = ?3 WHERE id = ?1";
         connection
             .prepare_cached(sql)?
-            .execute(params![revision.0, why])?;
+            .execute(params![revision.0, why, switch.at.0])?;
         // Who stayed here because of it has nothing to stay away from any more.
         let sql = "DELETE FROM pins WHERE refused = ?1 AND revision = ?2";
         connection
@@ -223,20 +223,6 @@ pub(super) fn of(
         .prepare_cached(&sql)?
         .query_map([component.as_str()], revision)?
         .collect()
-}
-
-pub(super) fn newest(
-    connection: &Connection,
-    component: &ComponentName,
-) -> rusqlite::Result<Option<RevisionRecord>> {
-    let sql = format!(
-        "SELECT {REVISION_COLUMNS} FROM revisions WHERE component = ?1
-         ORDER BY number DESC LIMIT 1"
-    );
-    connection
-        .prepare_cached(&sql)?
-        .query_row([component.as_str()], revision)
-        .optional()
 }
 
 pub(super) fn bytes(

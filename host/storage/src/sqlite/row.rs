@@ -11,7 +11,7 @@ use crate::record::{ActorRecord, ActorRow, RevisionId, RevisionRecord};
 
 pub(super) const ACTOR_COLUMNS: &str = "row, id, namespace, type, key, created_ms";
 pub(super) const REVISION_COLUMNS: &str = "id, component, number, hash, size_bytes, description, \
-     created_ms, deployed_by, message, rolled_back, \
+     created_ms, deployed_by, message, rolled_back, rolled_back_ms, \
      EXISTS (SELECT 1 FROM component_bytes b WHERE b.hash = revisions.hash)";
 
 /// Reads [`ACTOR_COLUMNS`].
@@ -42,7 +42,8 @@ pub(super) fn revision(row: &Row<'_>) -> Result<RevisionRecord, Error> {
         deployed_by: row.get(7)?,
         message: row.get(8)?,
         rolled_back: row.get(9)?,
-        is_kept: row.get(10)?,
+        rolled_back_at: row.get::<_, Option<i64>>(10)?.map(Millis),
+        is_kept: row.get(11)?,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::record::{ActorRow, ScheduleChange};
 
 /// The entries of an actor's schedule.
 pub(super) fn read(connection: &Connection, actor: ActorRow) -> rusqlite::Result<Vec<Scheduled>> {
-    let sql = "SELECT id, action, args, timing, due_ms, try_ms, failures
+    let sql = "SELECT id, action, args, timing, due_ms, try_ms, failures, set_ms
                FROM schedule WHERE row = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([actor.0], entry)?;
@@ -65,8 +65,8 @@ fn put(connection: &Connection, actor: ActorRow, entry: &Scheduled) -> rusqlite:
     let timing = serde_json::to_string(&entry.timing)
         .expect("a timing is numbers and texts, which JSON can say");
     let sql = "INSERT OR REPLACE INTO schedule
-               (row, id, action, args, timing, due_ms, try_ms, failures)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+               (row, id, action, args, timing, due_ms, try_ms, failures, set_ms)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     connection.prepare_cached(sql)?.execute(params![
         actor.0,
         entry.id,
@@ -76,6 +76,7 @@ fn put(connection: &Connection, actor: ActorRow, entry: &Scheduled) -> rusqlite:
         entry.due_at.0,
         entry.try_at.0,
         entry.failures,
+        entry.set_at.0,
     ])?;
     Ok(())
 }
@@ -110,6 +111,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Scheduled> {
         due_at: Millis(row.get(4)?),
         try_at: Millis(row.get(5)?),
         failures: row.get(6)?,
+        set_at: Millis(row.get(7)?),
     })
 }
 

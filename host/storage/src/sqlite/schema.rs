@@ -119,6 +119,7 @@ CREATE INDEX alarms_by_time ON alarms (at_ms, row);
 ALTER TABLE revisions ADD COLUMN deployed_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE revisions ADD COLUMN message     TEXT NOT NULL DEFAULT '';
 ALTER TABLE revisions ADD COLUMN rolled_back TEXT;
+ALTER TABLE revisions ADD COLUMN rolled_back_ms INTEGER;
 
 ALTER TABLE actor_data ADD COLUMN state_version INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE actor_data ADD COLUMN state_head    INTEGER NOT NULL DEFAULT 0;
@@ -154,6 +155,23 @@ CREATE TABLE replaced (
 ) STRICT;
 
 CREATE INDEX replaced_by ON replaced (by_revision);
+
+ALTER TABLE alarms   ADD COLUMN set_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE schedule ADD COLUMN set_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE actor_data ADD COLUMN is_doomed INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE kv ADD COLUMN head INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE discarded (
+    id    INTEGER PRIMARY KEY,
+    row   INTEGER NOT NULL,
+    start BLOB    NOT NULL,
+    \"end\" BLOB,
+    head  INTEGER NOT NULL,
+    is_counted INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX discarded_of ON discarded (row);
 ",
 ];
 
@@ -229,6 +247,7 @@ mod tests {
             schedule: Vec::new(),
             runs: Vec::new(),
             alarm: None,
+            is_doomed: false,
         };
         assert_eq!(found, wanted);
         let components = opened.components().await.unwrap();

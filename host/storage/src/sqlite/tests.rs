@@ -6,7 +6,7 @@ use greenroom_model::{
 
 use super::*;
 use crate::conformance::{self, Awake};
-use crate::{DataChanges, MessageChange, ScheduleChange};
+use crate::{DataChanges, MessageChange, NewAlarm, ScheduleChange};
 
 #[tokio::test]
 async fn keeps_every_promise() {
@@ -69,6 +69,7 @@ fn something() -> DataChanges {
         due_at: Millis(1),
         try_at: Millis(1),
         failures: 0,
+        set_at: Millis(0),
     };
     let run = ScheduledRun {
         number: 1,
@@ -85,7 +86,12 @@ fn something() -> DataChanges {
         pairs: vec![(Bytes::from("key"), Some(Bytes::from("value")))],
         messages: vec![MessageChange::Insert(message)],
         schedule: vec![ScheduleChange::Put(entry), ran],
-        alarm: Some(Some(Millis(1))),
+        alarm: Some(NewAlarm {
+            at: Some(Millis(1)),
+            set_at: Millis(0),
+        }),
+        is_doomed: false,
+        counts_pairs: false,
     }
 }
 

@@ -13,7 +13,7 @@ use tracing::error;
 use super::commit::commit;
 use super::fault::{Faults, Point};
 use super::row::is_damage;
-use super::{Reply, alarms, conns, kv, messages, pins, reader, replaced, schedule};
+use super::{Reply, alarms, conns, discarded, messages, pins, reader, replaced, schedule};
 use crate::record::{ActorRecord, ActorRow, Commit, Created, Kept, NewActor, Opened, RevisionId};
 use crate::{Error, Result};
 
@@ -71,6 +71,15 @@ impl Command {
         !matches!(self, Self::Open(..))
     }
 
+    /// Whether it may remove so much that some of that is left for later.
+    fn may_discard(&self) -> bool {
+        match self {
+            Self::Create(..) | Self::Open(..) => false,
+            Self::Commit(commit, _) => !commit.data.spans.is_empty(),
+            Self::Other(_) => true,
+        }
+    }
+
     fn refuse(self, error: impl Fn() -> Error) {
         // Whoever asked may have gone away, here and below.
         match self {
@@ -124,7 +133,10 @@ pub(super) fn run(
     let mut done = Vec::with_capacity(BATCH_MAX);
     // As the connection was opened.
     let mut flushes = true;
-    while commands.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+    // What an earlier host has left, perhaps.
+    let mut has_discarded = true;
+    while next_batch(&mut commands, &mut batch, has_discarded) {
+        has_discarded |= batch.iter().any(Command::may_discard);
         match write(&mut connection, &mut batch, &mut done, &mut flushes, faults) {
             Ok(()) => done.drain(..).for_each(Done::answer),
             Err(failed) => {
@@ -134,7 +146,33 @@ pub(super) fn run(
                 batch.drain(..).for_each(|command| command.refuse(told));
             }
         }
+        if has_discarded {
+            // Little by little, so that nobody waits for it.
+            has_discarded = discarded::sweep(&mut connection).unwrap_or_else(|error| {
+                error!(%error, "what was discarded could not be swept away; the next change tries again");
+                false
+            });
+        }
     }
+}
+
+/// Waits for commands, unless there is something else to do; `false` when there will be none any more.
+fn next_batch(
+    commands: &mut mpsc::Receiver<Command>,
+    batch: &mut Vec<Command>,
+    has_work: bool,
+) -> bool {
+    if !has_work {
+        return commands.blocking_recv_many(batch, BATCH_MAX) > 0;
+    }
+    while batch.len() < BATCH_MAX {
+        match commands.try_recv() {
+            Ok(command) => batch.push(command),
+            Err(mpsc::error::TryRecvError::Empty) => break,
+            Err(mpsc::error::TryRecvError::Disconnected) => return !batch.is_empty(),
+        }
+    }
+    true
 }
 
 /// Moves commands from `batch` to `done`; on error, all of both have had no effect. `flushes` is how the
@@ -146,6 +184,9 @@ fn write(
     flushes: &mut bool,
     faults: &Faults,
 ) -> rusqlite::Result<()> {
+    if batch.is_empty() {
+        return Ok(());
+    }
     let needs_flush = batch.iter().any(Command::needs_flush);
     if needs_flush != *flushes {
         let synchronous = if needs_flush { "FULL" } else { "NORMAL" };
@@ -271,7 +312,8 @@ pub(super) fn peek(connection: &Connection, actor: ActorRow) -> rusqlite::Result
 }
 
 const OPENED: &str =
-    "generation, head, state, revision, input, kv_bytes, next_message, state_version, state_head";
+    "generation, head, state, revision, input, kv_bytes, next_message, state_version, state_head,
+    is_doomed";
 
 fn opened(connection: &Connection, actor: ActorRow, sql: &str) -> rusqlite::Result<Option<Opened>> {
     let bytes = |bytes: Option<Vec<u8>>| bytes.map(Bytes::from);
@@ -293,6 +335,7 @@ fn opened(connection: &Connection, actor: ActorRow, sql: &str) -> rusqlite::Resu
             schedule: Vec::new(),
             runs: Vec::new(),
             alarm: None,
+            is_doomed: row.get(9)?,
         })
     });
     let Some(opened) = opened.optional()? else {
@@ -312,7 +355,7 @@ fn opened(connection: &Connection, actor: ActorRow, sql: &str) -> rusqlite::Resu
 
 pub(super) fn destroy(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
     conns::remove_all(connection, actor)?;
-    kv::remove_all(connection, actor)?;
+    discarded::all(connection, actor)?;
     messages::remove_all(connection, actor)?;
     schedule::remove_all(connection, actor)?;
     alarms::remove(connection, actor)?;
