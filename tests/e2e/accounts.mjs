@@ -4,6 +4,10 @@
 // `account_v1` and `account_v2` have a state of version 1, `account_v3` and `account_v4` of version 2; an account without an
 // owner, or with a balance of -13, cannot be migrated. On `account_v4` every fifth deposit breaks down, and
 // `account_broken` never starts.
+//
+// `account_v5` has a state of version 3, which those of versions 1 and 2 are migrated to. `account_fragile` is as
+// `account_v4`, but every deposit breaks down. On `account_hanging` no start ever ends. The migrations of `account_looping`,
+// `account_greedy` and `account_slow` compute for ever, want all the memory there is, and take a while.
 
 import assert from 'node:assert/strict';
 import { fresh, gatewayPath, inParallel, range, until } from './harness.mjs';

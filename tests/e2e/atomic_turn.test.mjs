@@ -141,9 +141,11 @@ async function liveOneLife(story) {
     await connection.close();
     await until('it is told of the end of the connection', async () => stepsOf(await story.call('kept'), 'leave').length === 1);
     const id = await story.id();
+    const begun = performance.now();
     await story.step('soon', 400);
     await host.putToSleep(id);
-    await until('it wakes by itself', async () => !isAsleep(await host.actor(id)));
+    // On a slow machine it may ring before that. If it slept before it was due, it is certain to be woken for it.
+    if (performance.now() - begun < 400) await until('it wakes by itself', async () => !isAsleep(await host.actor(id)));
     await until('it rings', async () => toRing(await story.call('kept')).length === 0);
     await host.putToSleep(id);
     await story.step('turn');

@@ -112,12 +112,13 @@ describe('a call whose type gives up what nobody waits for', () => {
       const [leaves, stays] = await Promise.all(range(2).map(() => connect(host, connectPath('quitter', actor.key))));
       leaves.request('work', FOR_EVER);
       leaves.request('work', FOR_EVER);
-      const call = stays.call('work', 1_000);
+      const call = stays.request('receive');
       await counts(actor, { begun: 3 });
       if (how === 'closes') await leaves.close();
       else leaves.cut();
       await counts(actor, { begun: 3, dropped: 2 });
-      assert.equal(await call, 'done');
+      await host.client().quitter.getOrCreate(actor.key).send('letters', 'done');
+      assert.equal(await stays.answer(call), 'done');
       await counts(actor, { begun: 3, dropped: 2, done: 1 });
     });
   }
@@ -158,7 +159,7 @@ describe('a call whose type gives up what nobody waits for', () => {
 
   test('is dropped without the work that it has begun in the background', async () => {
     const actor = subject(host, 'quitter');
-    const goAway = begin(actor, 'work_behind', 500);
+    const goAway = begin(actor, 'work_behind', 2_000);
     await counts(actor, { begun: 1 });
     goAway();
     await counts(actor, { begun: 1, done: 1 });
@@ -234,8 +235,8 @@ describe('a call that waits for another actor', () => {
     const [caller, callee] = pair('quitter');
     const goAway = begin(caller, 'relay', callee.key[0], FOR_EVER);
     await counts(callee, { begun: 1 });
-    const own = callee.call('work', 700);
-    const relayed = caller.call('relay', callee.key[0], 700);
+    const own = callee.call('work', 2_000);
+    const relayed = caller.call('relay', callee.key[0], 2_000);
     await counts(callee, { begun: 3 });
     goAway();
     assert.equal(await own, 'done');
@@ -259,7 +260,7 @@ describe('a call that waits for another actor', () => {
 describe('a call whose type does not ask for that', () => {
   test('is finished though its client has gone', async () => {
     const actor = subject(host, 'stayer');
-    const goAway = begin(actor, 'work', 200);
+    const goAway = begin(actor, 'work', 1_200);
     await counts(actor, { begun: 1 });
     goAway();
     await counts(actor, { begun: 1, done: 1 });
@@ -268,7 +269,7 @@ describe('a call whose type does not ask for that', () => {
   test('is finished though its connection has closed', async () => {
     const actor = subject(host, 'stayer');
     const connection = await connect(host, connectPath('stayer', actor.key));
-    connection.request('work', 200);
+    connection.request('work', 1_200);
     await counts(actor, { begun: 1 });
     connection.cut();
     await counts(actor, { begun: 1, done: 1 });
@@ -276,7 +277,7 @@ describe('a call whose type does not ask for that', () => {
 
   test('is finished though it took too long', async () => {
     const actor = subject(host, 'stayer');
-    await failsWith('actor.action_timed_out', actor.call('work', 600));
+    await failsWith('actor.action_timed_out', actor.call('work', 2_500));
     await counts(actor, { begun: 1, done: 1 });
   });
 });

@@ -253,6 +253,7 @@ describe('wrong usage', () => {
 describe('serve', () => {
   test('refuses settings that make no sense, wherever they come from', async () => {
     assert.match(await refusal(2, runCli(['serve'], { GREENROOM_SLEEP_AFTER: 'soon' })), /sleep_after/);
+    assert.match(await refusal(2, runCli(['serve', '--ping-every', '2m'])), /silence_max/);
     const config = await fileWith('config.toml', 'colour = "red"\n');
     assert.match(await refusal(2, runCli(['serve', '--config', config])), /colour/);
     assert.match(await refusal(2, runCli(['serve', '--config', path.join(folder, 'none.toml')])), /none\.toml/);

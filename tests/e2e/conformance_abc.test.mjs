@@ -163,10 +163,9 @@ for (const encoding of ENCODINGS) {
     describe('concurrentActionActor', () => {
       test('runs a short call while a long one waits', async () => {
         const actor = only('concurrentActionActor');
-        const long = actor.runWithDelay('long', 1_000);
+        const long = actor.runWithDelay('long', 2_000);
         await until('the long one has begun', async () => (await actor.getEvents()).includes('start:long'));
         assert.equal(await actor.runWithDelay('short', 10), 'short');
-        assert.deepEqual(await actor.getEvents(), ['start:long', 'start:short', 'finish:short']);
         assert.equal(await long, 'long');
         assert.deepEqual(await actor.getEvents(), ['start:long', 'start:short', 'finish:short', 'finish:long']);
       });
@@ -342,7 +341,7 @@ for (const encoding of ENCODINGS) {
 }
 
 describe('saveStateActor', () => {
-  for (const [phase, action, args] of [['immediate', 'saveImmediateAndBlock', []], ['deferred', 'saveDeferredAndBlock', [300]]]) {
+  for (const [phase, action, args] of [['immediate', 'saveImmediateAndBlock', []], ['deferred', 'saveDeferredAndBlock', [2_000]]]) {
     test(`keeps over a kill what it has saved, while its action never ends: ${phase}`, async (t) => {
       const host = await startHost(t, { components: ['conformance'] });
       const saver = host.client().saveStateActor.getOrCreate(['saver', 'a']);

@@ -39,7 +39,8 @@ for (const encoding of ENCODINGS) {
       const actor = only();
       const at = Date.now() + 150;
       assert.equal(await actor.scheduleTaskAt(at), at);
-      assert.equal(await actor.getScheduledCount(), 0);
+      const count = await actor.getScheduledCount();
+      if (Date.now() < at) assert.equal(count, 0);
       await hasRun(actor, 1);
       isInTime(await actor.getLastRun(), at);
     });
@@ -68,14 +69,18 @@ for (const encoding of ENCODINGS) {
 
     test('runs in the order of time, whatever the order of asking', async () => {
       const actor = only();
-      for (const [id, ms] of [['third', 400], ['first', 200], ['second', 300]]) {
+      const planned = [];
+      for (const [id, ms] of [['third', 1_000], ['first', 400], ['second', 700]]) {
         const before = Date.now();
         const { taskId, scheduledFor } = await actor.scheduleTaskAfterWithId(id, ms);
         assert.equal(taskId, id);
         assert.ok(scheduledFor >= before + ms && scheduledFor <= Date.now() + ms);
+        planned.push({ id, scheduledFor });
       }
       await hasRun(actor, 3);
-      assert.deepEqual(await actor.getTaskHistory(), ['first', 'second', 'third']);
+      // First, second, third, unless it took long to ask.
+      const inOrder = planned.toSorted((a, b) => a.scheduledFor - b.scheduledFor);
+      assert.deepEqual(await actor.getTaskHistory(), inOrder.map(({ id }) => id));
     });
 
     test('runs each once, however many there are', async () => {
@@ -104,7 +109,7 @@ for (const encoding of ENCODINGS) {
     test('wakes a sleeper', async () => {
       const { actor, namespace } = setUp();
       const id = await actor.resolve();
-      const at = await actor.scheduleTaskAfter(700);
+      const at = await actor.scheduleTaskAfter(2_000);
       await host.putToSleep(id, namespace);
       assert.ok(isAsleep(await host.actor(id, namespace)));
       // Nobody calls it meanwhile.
@@ -132,14 +137,13 @@ for (const encoding of ENCODINGS) {
 test('what came due while the host was down runs after its start, once', async (t) => {
   const host = await startHost(t, { components: ['conformance'] });
   const call = (action, ...args) => host.callAt(actionPath('scheduled', ['k'], action), ...args);
-  const { scheduledFor: at } = await call('scheduleTaskAfterWithId', 'due', 300);
-  const { scheduledFor: later } = await call('scheduleTaskAfterWithId', 'later', 2_500);
+  const { scheduledFor: later } = await call('scheduleTaskAfterWithId', 'later', 3_500);
+  const { scheduledFor: at } = await call('scheduleTaskAfterWithId', 'due', 1_500);
   await host.kill();
   await until('it is due', () => Date.now() > at);
   const started = Date.now();
   await host.startAgain();
   await until('it has run', async () => (await call('getTaskHistory')).length > 0);
-  assert.deepEqual(await call('getTaskHistory'), ['due']);
   assert.ok((await call('getLastRun')) >= started);
   await until('the other has run', async () => (await call('getTaskHistory')).length > 1);
   assert.deepEqual(await call('getTaskHistory'), ['due', 'later']);

@@ -111,7 +111,7 @@ describe('an actor that ends itself while it falls asleep', () => {
     const key = fresh();
     const connection = await to(host, key, {});
     const id = connection.init.actorId;
-    connection.request('destroyAfter', 1_000);
+    connection.request('destroyAfter', 3_000);
     // Answered later, so the first has begun; falling asleep waits for it.
     assert.equal(await connection.call('pokes'), 0);
     await host.manage('POST', `/actors/${id}/sleep?namespace=default`, {});

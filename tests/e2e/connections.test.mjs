@@ -285,7 +285,7 @@ for (const encoding of ENCODINGS) {
 
     test('is answered by number, whatever order the answers come in', async () => {
       const connection = await to('concurrentActionActor', { encoding });
-      const long = connection.request('runWithDelay', 'long', 500);
+      const long = connection.request('runWithDelay', 'long', 1_500);
       const short = connection.request('runWithDelay', 'short', 1);
       const [first, second] = await connection.frames.several(2);
       assert.deepEqual([first.id, first.output], [short, 'short']);

@@ -15,8 +15,11 @@ import { bareData, bareFrame, bareText, bareUint, hex } from './wire.mjs';
 const asleep = (host, id) => until('the actor sleeps', async () => isAsleep(await host.actor(id)));
 const idOf = async (host, type, key) => (await host.actors({ name: type, key }))[0].actor_id;
 
-/** Many calls of one action at once, over as few TCP connections as possible: for each `{status, generation, body}`. */
-async function callMany(t, host, target, bodies) {
+/** Longer than any test. */
+const FOR_EVER = 3_600_000;
+
+/** Many calls of one action at once, over as few TCP connections as possible: for each, later, `{status, generation, body}`. */
+function callMany(t, host, target, bodies) {
   const ON_ONE = 200;
   const sessions = range(Math.ceil(bodies.length / ON_ONE)).map(() => http2.connect(host.url));
   t.after(() => sessions.forEach((session) => session.destroy()));
@@ -34,53 +37,74 @@ async function callMany(t, host, target, bodies) {
     });
     stream.end(JSON.stringify({ args }));
   }));
-  return Promise.all(answers);
+  // Looked at later.
+  answers.forEach((answer) => answer.catch(() => {}));
+  return answers;
 }
 
 describe('an actor with as many turns under way as it may have', () => {
   const TURNS = 1_024;
   const WAITING = 1_024;
-  const host = useHost({ components: ['conformance', 'fixtures'], flags: ['--action-timeout', '10m'] });
+  const host = useHost({ components: ['fixtures'], flags: ['--action-timeout', '10m'] });
+
+  /** Begins as many searches, which go on until they are stopped, and waits until all of them are under way. */
+  async function search(t, key, count) {
+    const bodies = range(count).map((n) => [FOR_EVER, `${n}`]);
+    const answers = callMany(t, host, actionPath('searcher', key, 'search_for'), bodies);
+    const begun = async () => (await host.call('searcher', key, 'counts')).begun >= count;
+    await until('they have all begun', begun, { within: 60_000 });
+    return answers;
+  }
 
   test('answers a thousand that wait in it at once, each once', async (t) => {
     const key = [fresh()];
     const COUNT = 1_000;
-    const labels = range(COUNT).map((n) => `${n}`);
-    // Long enough for all to begin before the first is over.
-    const answers = await callMany(t, host, actionPath('concurrentActionActor', key, 'runWithDelay'), labels.map((n) => [n, 5_000]));
-    assert.deepEqual(answers.map(({ body }) => body.output), labels);
-    const events = await host.call('concurrentActionActor', key, 'getEvents');
-    assert.deepEqual(events.slice(0, COUNT).toSorted(), labels.map((n) => `start:${n}`).toSorted(), 'they did not all wait at once');
-    assert.deepEqual(events.slice(COUNT).toSorted(), labels.map((n) => `finish:${n}`).toSorted());
+    const searches = await search(t, key, COUNT);
+    const counts = async () => host.call('searcher', key, 'counts');
+    assert.deepEqual(await counts(), { begun: COUNT, done: 0, dropped: 0 }, 'they do not all wait at once');
+    await host.call('searcher', key, 'stop');
+    const answers = await Promise.all(searches);
+    assert.deepEqual(answers.map(({ body }) => body.output), range(COUNT).map((n) => `${n}`));
+    assert.deepEqual(await counts(), { begun: COUNT, done: 0, dropped: COUNT });
     assert.equal(new Set(answers.map(({ generation }) => generation)).size, 1, 'it was started again in between');
   });
 
   test('lets as many again wait, refuses the rest, and breaks down for none of them', async (t) => {
     const key = [fresh()];
-    const path = actionPath('concurrentActionActor', key, 'runWithDelay');
-    const RUNNING = TURNS - 24;
-    const running = callMany(t, host, path, range(RUNNING).map((n) => [`${n}`, 8_000]));
-    const begun = async () => (await host.call('concurrentActionActor', key, 'getEvents')).length >= RUNNING;
-    await until('they have all begun', begun, { within: 7_000 });
-    // Those that find room begin; as many as may wait do.
-    const COUNT = 24 + WAITING + 200;
-    const answers = await callMany(t, host, path, range(COUNT).map((n) => [`${n}`, 3_000]));
+    // Nothing else gets in when it is full, so what stops the searches is in it before.
+    const stopper = [fresh()];
+    const stopping = host.call('searcher', key, 'stop_with', stopper[0]);
+    stopping.catch(() => {});
+    await until('it looks for the word', async () => (await host.actors({ name: 'trapper', key: stopper[0] })).length === 1);
+    // With one turn left over for those who come and look.
+    const RUNNING = TURNS - 2;
+    const running = await search(t, key, RUNNING);
+    // Those that find room begin, one after the other; as many as may wait do.
+    const COUNT = WAITING + 200;
+    const coming = callMany(t, host, actionPath('searcher', key, 'search_for'), range(COUNT).map((n) => [1_000, `${n}`]));
+    const refused = new Promise((resolve, reject) => {
+      for (const answer of coming) answer.then(({ status }) => status === 200 || resolve(), reject);
+    });
+    await within('one is refused', refused, 60_000);
+    assert.equal(await host.call('trapper', stopper, 'increment', 1), 1);
+    await stopping;
+    const answers = await Promise.all(coming);
     const refusals = answers.filter(({ status }) => status !== 200);
     for (const { status, body } of refusals) assert.deepEqual([status, body.group, body.code], [503, 'actor', 'overloaded']);
     assert.ok(refusals.length > 0, 'none was refused');
     assert.ok(COUNT - refusals.length >= WAITING, `${COUNT - refusals.length} were answered`);
     assert.ok(answers.every(({ status, body }, n) => status !== 200 || body.output === `${n}`));
-    const first = await running;
+    const first = await Promise.all(running);
     assert.deepEqual(first.map(({ body }) => body.output), range(RUNNING).map((n) => `${n}`));
     const generations = [...first, ...answers].map(({ generation }) => generation);
     assert.equal(new Set(generations).size, 1, 'it was started again in between');
-    assert.equal(await host.call('concurrentActionActor', key, 'runWithDelay', 'free again', 1), 'free again');
+    assert.equal(await host.call('searcher', key, 'search_for', 1, 'free again'), 'free again');
   });
 });
 
 describe('an actor whose hooks take longer than a client is made to wait', () => {
   const CONNS_MAX = 3;
-  const flags = ['--connect-timeout', '300ms', '--sleep-after', '200ms', '--actor-conns-max', `${CONNS_MAX}`];
+  const flags = ['--connect-timeout', '1s', '--sleep-after', '200ms', '--actor-conns-max', `${CONNS_MAX}`];
   const to = (host, key, params, options) =>
     connect(host, connectPath('connPreflightVisibilityActor', key), { params, ...options });
   // A passing trouble, after which clients try again.
@@ -97,8 +121,8 @@ describe('an actor whose hooks take longer than a client is made to wait', () =>
       const key = ['k'];
       const stays = await to(host, key, { label: 'stays' }, { encoding });
       // The hooks of both go on, and end well. The first is late before it has a state, the second with one.
-      await late(host, key, { label: 'late', beforeDelayMs: 900 }, { encoding });
-      await late(host, key, { label: 'late', createDelayMs: 900 }, { encoding });
+      await late(host, key, { label: 'late', beforeDelayMs: 2_000 }, { encoding });
+      await late(host, key, { label: 'late', createDelayMs: 2_000 }, { encoding });
       const noted = await until('the hooks have run to their end, and the actor has heard that nobody waited', async () => {
         const { connectSnapshots, disconnectSnapshots } = await stays.call('snapshot');
         return count(disconnectSnapshots, 'late') === 2 && { connectSnapshots };
@@ -236,7 +260,7 @@ describe('an actor that is destroyed while it falls asleep', () => {
       const id = connection.init.actorId;
       const call = connection.request('runWithDelay', 'last', 200);
       // Answered later, so the first has begun; falling asleep waits for it.
-      assert.equal((await connection.call('getEvents')).length, 1);
+      assert.ok((await connection.call('getEvents')).includes('start:last'));
       const sleeping = host.manage('POST', `/actors/${id}/sleep?namespace=default`, {});
       await pause(round * 15);
       await host.manage('DELETE', `/actors/${id}?namespace=default`);
@@ -255,22 +279,25 @@ describe('an actor that is destroyed while it falls asleep', () => {
 
 describe('a subscription that does not reach its actor', () => {
   // There is no place for a second one while the first is busy.
-  const host = useHost({ components: ['conformance'], flags: ['--awake-max', '1', '--awake-wait-max', '200ms'] });
+  const host = useHost({ components: ['conformance', 'fixtures'], flags: ['--awake-max', '1', '--awake-wait-max', '1s'] });
 
-  /** Keeps another actor busy for so long; gives a function that waits for the end of that. */
-  async function keepBusy(ms) {
-    const other = await connect(host, connectPath('concurrentActionActor', [fresh()]));
-    const call = other.request('runWithDelay', 'busy', ms);
+  /** Keeps another actor busy; gives a function that ends that. */
+  async function keepBusy() {
+    const other = await connect(host, connectPath('searcher', [fresh()]));
+    const call = other.request('search_for', FOR_EVER, 'busy');
     // Answered later, so it has begun.
-    assert.deepEqual(await other.call('getEvents'), ['start:busy']);
-    return async () => assert.equal(await other.answer(call), 'busy');
+    assert.equal((await other.call('counts')).begun, 1);
+    return async () => {
+      await other.call('stop');
+      assert.equal(await other.answer(call), 'busy');
+    };
   }
 
   for (const encoding of ENCODINGS) {
     test(`ends the connection with a reason that clients retry, in ${encoding}`, async () => {
       const connection = await connect(host, connectPath('counter', [fresh()]), { encoding });
       await host.putToSleep(connection.init.actorId);
-      const over = await keepBusy(3_000);
+      const over = await keepBusy();
       connection.subscribe('newCount');
       await assertCloses(connection, 1011, 'guard.service_unavailable');
       await over();
@@ -283,7 +310,7 @@ describe('a subscription that does not reach its actor', () => {
     const seen = watch(connection);
     assert.equal(await connection.getCount(), 0);
     await host.putToSleep(connection.actorId);
-    const over = await keepBusy(3_000);
+    const over = await keepBusy();
     const counts = listen(connection, 'newCount');
     await until('it notices', () => seen.closes === 1);
     // Not while the other is busy, so nothing can have come in between.
@@ -324,7 +351,7 @@ describe('an event with a number that JSON cannot say', () => {
 });
 
 describe('a client of which nothing is heard', () => {
-  const SILENCE_MS = 1_000;
+  const SILENCE_MS = 2_000;
   const host = useHost({ components: ['conformance'], flags: ['--ping-every', '100ms', '--silence-max', `${SILENCE_MS}ms`] });
 
   /** A WebSocket by hand that says nothing after the handshake: `{frames, closed}`, the frames by their opcodes. */

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { createClient } from 'rivetkit/client';
@@ -12,6 +12,9 @@ import { runCli, startCli, startHost, temporaryFolder, until } from './harness.m
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const BUILD_MAX_MS = 200_000;
+// However long a build takes, who was called before is awake after it.
+const AWAKE = ['--sleep-after', '1h'];
+const AWAKE_ENV = { GREENROOM_SLEEP_AFTER: '1h' };
 
 let folder;
 let project;
@@ -84,9 +87,9 @@ test('new finds the SDK of the checkout that it is called in', async () => {
 });
 
 test('dev starts a host, and a change of the source reaches a client that stays connected', async (t) => {
-  const running = dev(t, ['--listen', '127.0.0.1:0']);
+  const running = dev(t, ['--listen', '127.0.0.1:0'], AWAKE_ENV);
   const [, url] = await running.says(/started a host at (http:\S+)/);
-  await running.says(/^revision 1 answers after [\d.]+ s \(build [\d.]+ s, check and rehearse [\d.]+ s, swap [\d.]+ s\)$/m);
+  await running.says(/^revision 1 is ready after [\d.]+ s \(build [\d.]+ s, check and rehearse [\d.]+ s, swap [\d.]+ s\)$/m);
 
   const client = createClient({ endpoint: url });
   t.after(() => client.dispose());
@@ -99,7 +102,7 @@ test('dev starts a host, and a change of the source reaches a client that stays 
   await until('the event has come', () => counts.length === 1);
 
   await edit('self.count += by;', 'self.count += by * 10;');
-  await running.says(/^revision 2 answers after /m);
+  await running.says(/^revision 2 answers after [\d.]+ s \(build [\d.]+ s, check and rehearse [\d.]+ s, swap [\d.]+ s\)$/m);
   assert.equal(await connection.increment(1), 15);
   await until('the event has come on the same connection', () => counts.length === 2);
   assert.deepEqual([counts, closes], [[5, 15], 0]);
@@ -124,10 +127,10 @@ test('dev starts a host, and a change of the source reaches a client that stays 
 });
 
 test('dev uses the host that is there, grants what is asked for, and tells of a rollback', async (t) => {
-  const host = await startHost(t, { flags: ['--rollout-window', '60s', '--rollout-failures-min', '1'] });
+  const host = await startHost(t, { flags: [...AWAKE, '--rollout-window', '60s', '--rollout-failures-min', '1'] });
   const running = dev(t, ['--host', host.url]);
   await running.says(/using the host at/);
-  await running.says(/^revision 1 answers after /m);
+  await running.says(/^revision 1 is ready after /m);
   const call = () => host.call('tallyRoom', ['k'], 'increment', 1);
   assert.equal(await call(), 100);
 
@@ -168,4 +171,46 @@ test('dev of what is no crate, or without a host that can be started, ends at on
   const elsewhere = await runCli(['dev', project, '--host', 'http://192.0.2.1:1'], build);
   assert.notEqual(elsewhere.code, 0);
   assert.match(elsewhere.stderr, /is not this machine/);
+});
+
+test('dev builds again when a crate changes that the actor depends on by path', async (t) => {
+  const shared = path.join(folder, 'shared-prices');
+  await mkdir(path.join(shared, 'src'), { recursive: true });
+  await writeFile(path.join(shared, 'Cargo.toml'), '[package]\nname = "shared-prices"\nversion = "0.1.0"\nedition = "2024"\n');
+  await writeFile(path.join(shared, 'src/lib.rs'), 'pub const PRICE: i64 = 7;\n');
+  const host = await startHost(t, { flags: AWAKE });
+  const running = dev(t, ['--host', host.url]);
+  await running.says(/^revision 1 is ready after /m);
+
+  const manifest = path.join(project, 'Cargo.toml');
+  const text = await readFile(manifest, 'utf8');
+  await edit('self.count += by;', 'self.count += by * shared_prices::PRICE;');
+  await running.says(/the build failed; what was deployed goes on/);
+  await writeFile(manifest, text.replace('[dependencies]', `[dependencies]\nshared-prices.path = "${shared}"`));
+  await running.says(/^revision 2 is ready after /m);
+  assert.equal(await host.call('tallyRoom', ['k'], 'increment', 1), 7);
+  await writeFile(path.join(shared, 'src/lib.rs'), 'pub const PRICE: i64 = 10;\n');
+  await running.says(/^revision 3 answers after /m);
+  assert.equal(await host.call('tallyRoom', ['k'], 'increment', 1), 17);
+});
+
+test('dev says that actors stay where they were when the new code does not start them', async (t) => {
+  const host = await startHost(t, { flags: [...AWAKE, '--rollout-window', '1h'] });
+  const running = dev(t, ['--host', host.url]);
+  await running.says(/^revision 1 is ready after /m);
+  const count = () => host.call('tallyRoom', ['k'], 'increment', 0);
+  assert.equal(await count(), 0);
+
+  const fails = 'Err(Error::internal("it does not wake"))';
+  await edit('    #[action]', `    #[on_wake]\n    fn woken(&self) -> Result<()> {\n        ${fails}\n    }\n\n    #[action]`);
+  await running.says(/^revision 2 is deployed, but .*could not start on it and stay.*\n +.*it does not wake/m);
+  assert.doesNotMatch(running.output.stdout, /^revision 2 (answers|is ready) after /m);
+  const [{ actor_id: id }] = await host.actors({ name: 'tallyRoom' });
+  assert.equal((await host.codeOf(id)).runsOn, 1);
+  assert.equal(await count(), 0);
+
+  await edit(fails, 'Ok(())');
+  await running.says(/^revision 3 answers after /m);
+  assert.equal((await host.codeOf(id)).runsOn, 3);
+  assert.equal(await count(), 0);
 });

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { actionPathById, failsWith, fresh, guestBytes, inParallel, range, startHost } from './harness.mjs';
+import { actionPathById, failsWith, fresh, guestBytes, inParallel, range, startHost, until } from './harness.mjs';
 
 const ROUNDS = Number(process.env.DURABILITY_ROUNDS ?? 20);
 const SEED = Number(process.env.DURABILITY_SEED ?? Date.now() % 1_000_000);
@@ -68,7 +68,9 @@ test(`no acknowledged increment is lost in ${ROUNDS} kills under load`, { timeou
     let killed = false;
     const load = Promise.all(range(CALLS_AT_ONCE).map(() => incrementUntilGone(host, ledgers, random, noticed, () => killed)));
     // Where in the load the kill falls is what the rounds are for; the moment itself proves nothing.
-    await Promise.race([load, pause(50 + random() * 450)]);
+    const goal = noticed.acknowledged + CALLS_AT_ONCE + Math.floor(random() * 1_000);
+    const enough = until('enough are acknowledged', () => noticed.acknowledged >= goal, { within: 60_000, every: 1 });
+    await Promise.race([load, enough]);
     killed = true;
     await host.kill();
     await load;

@@ -90,7 +90,7 @@ for (const encoding of ENCODINGS) {
       'a missing actor': [() => actionPath('bench', [fresh()], 'count', { method: 'get' }), 404, 'actor.not_found'],
       'an unknown id': [() => actionPathById('0'.repeat(32), 'count'), 404, 'actor.not_found'],
       'an unknown actor type': [() => actionPath('nobody', [fresh()], 'count'), 404, 'actor.type_not_found'],
-      'an action over its time': [() => actionPath('shortTimeoutActor', [fresh()], 'slowAction'), 408, 'actor.action_timed_out'],
+      'an action over its time': [() => actionPath('errorHandlingActor', [fresh()], 'timeoutAction'), 408, 'actor.action_timed_out'],
       'a bad query': [() => `${actionPath('bench', [fresh()], 'count')}&rvt-x=1`, 400, 'guard.query_invalid_params'],
       'a key that is too long': [() => actionPath('bench', ['x'.repeat(2_000)], 'count'), 400, 'actor.invalid_key'],
     };

@@ -99,8 +99,8 @@ describe('api', () => {
 
     // It takes a second; a machine with much to do may put some together.
     assert.ok(pieces.length >= 4, `it came in ${pieces.length} pieces`);
-    const took = pieces.at(-1).at - pieces[0].at;
-    assert.ok(took > 400, `all of it came within ${took.toFixed()} ms, ${(pieces[0].at - begun).toFixed()} ms after the request`);
+    const took = pieces.at(-1).at - begun;
+    assert.ok(took > 900, `all of it came within ${took.toFixed()} ms`);
   });
 
   test('counts down to many at once, and takes notes meanwhile', async () => {

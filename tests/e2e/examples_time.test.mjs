@@ -35,11 +35,11 @@ describe('reminder', () => {
     const key = fresh();
     const [connection, reminders] = await listen(host.client().reminder.getOrCreate([key]), 'reminder');
     const begun = Date.now();
-    const id = await connection.remind(1, 'milk');
+    const id = await connection.remind(3, 'milk');
     const [entry, ...others] = await connection.upcoming();
     assert.deepEqual(others, []);
     assert.deepEqual([entry.id, entry.action, entry.args, entry.failures], [id, 'ring', ['milk'], 0]);
-    assert.ok(entry.nextMs >= begun + 1_000 && entry.nextMs <= Date.now() + 1_000, `${entry.nextMs} after ${begun}`);
+    assert.ok(entry.nextMs >= begun + 3_000 && entry.nextMs <= Date.now() + 3_000, `${entry.nextMs} after ${begun}`);
     assert.equal(await reminders.next(), 'milk');
     assert.ok(Date.now() >= entry.nextMs, 'it came too early');
     assert.deepEqual(await connection.upcoming(), []);
@@ -50,9 +50,9 @@ describe('reminder', () => {
 
   test('reminds in the order of the times, and not of what was cancelled', async () => {
     const key = fresh();
-    await call(key, 'remind', 2, 'second');
-    await call(key, 'remind', 1, 'first');
-    const id = await call(key, 'remind', 1, 'never');
+    await call(key, 'remind', 5, 'second');
+    await call(key, 'remind', 3, 'first');
+    const id = await call(key, 'remind', 3, 'never');
     assert.equal(await call(key, 'cancel', id), true);
     assert.equal(await call(key, 'cancel', id), false);
     await until('both have come', async () => (await call(key, 'upcoming')).length === 0);
@@ -206,18 +206,21 @@ describe('ai_agent', () => {
   const lengthOf = (prompt) => answerTo(prompt).split(' ').length;
   const ask = (handle, prompt) => handle.send('prompts', prompt, { wait: true, timeout: 20_000 });
   const conversation = (on, key) => on.call('aiAgent', [key], 'conversation', 100);
+  /** A prompt whose answer takes some seconds: it has so many words, and some more. */
+  const longPrompt = (count) => 'word '.repeat(count).trim();
 
   test('is heard word by word while it answers, and then gives the whole', async () => {
     const key = fresh();
     const [connection, words, answers] = await listen(agent(host, key), 'word', 'answer');
-    const asked = ask(agent(host, key), 'hello');
+    const prompt = longPrompt(20);
+    const asked = ask(agent(host, key), prompt);
     assert.equal(await words.next(), 'You');
     assert.deepEqual(answers.items, [], 'the answer was over at its first word');
-    const answer = { text: answerTo('hello'), isCancelled: false };
+    const answer = { text: answerTo(prompt), isCancelled: false };
     assert.deepEqual(await asked, { status: 'completed', response: answer });
     assert.deepEqual(await answers.next(), answer);
-    assert.equal(['You', ...(await words.several(lengthOf('hello') - 1))].join(' '), answer.text);
-    assert.deepEqual(await connection.conversation(1), ['hello', answer.text]);
+    assert.equal(['You', ...(await words.several(lengthOf(prompt) - 1))].join(' '), answer.text);
+    assert.deepEqual(await connection.conversation(1), [prompt, answer.text]);
   });
 
   test('answers one after another, in the order of the prompts, and remembers all', async () => {
@@ -231,17 +234,18 @@ describe('ai_agent', () => {
   test('stops when it is told to, keeps what it has said, and goes on with the next prompt', async () => {
     const key = fresh();
     const [connection, words, answers] = await listen(agent(host, key), 'word', 'answer');
-    const asked = ask(agent(host, key), 'a long story');
+    const prompt = longPrompt(60);
+    const asked = ask(agent(host, key), prompt);
     await words.several(2);
     await connection.cancel();
     const { response } = await asked;
     assert.equal(response.isCancelled, true);
-    assert.ok(answerTo('a long story').startsWith(response.text), response.text);
-    assert.notEqual(response.text, answerTo('a long story'));
+    assert.ok(answerTo(prompt).startsWith(response.text), response.text);
+    assert.notEqual(response.text, answerTo(prompt));
     assert.deepEqual(await answers.next(), response);
 
     assert.deepEqual((await ask(agent(host, key), 'b')).response, { text: answerTo('b'), isCancelled: false });
-    assert.deepEqual(await conversation(host, key), ['a long story', response.text, 'b', answerTo('b')]);
+    assert.deepEqual(await conversation(host, key), [prompt, response.text, 'b', answerTo('b')]);
     // With nothing to be cancelled, nothing is.
     await connection.cancel();
     assert.equal((await ask(agent(host, key), 'c')).response.isCancelled, false);
@@ -262,14 +266,15 @@ describe('ai_agent', () => {
   test('finishes its answer after a power cut, without being called', async (t) => {
     const own = await startHost(t, { components: ['ai_agent'] });
     const [, words] = await listen(agent(own, 'k'), 'word');
-    await agent(own, 'k').send('prompts', 'hello');
+    const prompt = longPrompt(20);
+    await agent(own, 'k').send('prompts', prompt);
     await words.several(3);
     const id = await idOf(own, 'aiAgent', 'k');
     await own.kill();
     await own.startAgain();
     await until('it is awake', async () => !isAsleep(await own.actor(id)));
-    await until('it has answered', async () => (await conversation(own, 'k')).length === 2);
-    assert.deepEqual(await conversation(own, 'k'), ['hello', answerTo('hello')]);
+    await until('it has answered', async () => (await conversation(own, 'k')).length === 2, { within: 20_000 });
+    assert.deepEqual(await conversation(own, 'k'), [prompt, answerTo(prompt)]);
   });
 
   test('sleeps when there is nothing to answer, under a connection, and wakes for a prompt', async () => {

@@ -279,8 +279,11 @@ describe('an idle actor with open connections', () => {
     const call = connection.call('runWithDelay', 'long', 5 * IDLE_MS);
     let isOver = false;
     call.finally(() => (isOver = true)).catch(() => {});
+    await until('it has begun', async () => (await connection.call('getEvents')).length > 0);
     while (!isOver) {
       const actor = await host.actor(connection.init.actorId);
+      // After that, an answer that came before the look has been read.
+      await pause(20);
       if (isOver) break;
       assert.ok(!isAsleep(actor), 'it sleeps in the middle of a call');
     }

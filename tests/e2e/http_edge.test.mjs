@@ -76,10 +76,10 @@ describe('both HTTP versions on one port', () => {
     await withSession(async (session) => {
       const key = [fresh()];
       let isOver = false;
-      const long = actionOn(session, 'echoer', key, 'slow', 1_000).finally(() => (isOver = true));
+      const long = actionOn(session, 'echoer', key, 'slow', 3_000).finally(() => (isOver = true));
       assert.equal((await actionOn(session, 'echoer', key, 'echo', 1)).body, '{"output":1}');
       assert.ok(!isOver);
-      assert.equal((await long).body, '{"output":1000}');
+      assert.equal((await long).body, '{"output":3000}');
     });
   });
 
@@ -170,9 +170,9 @@ describe('both HTTP versions on one port', () => {
 });
 
 describe('a slow client', () => {
-  // Idle connections are closed after the same second, so none is kept for reuse.
-  const host = useHost({ components: ['counter'], flags: ['--head-timeout', '1s', '--body-timeout', '1s'], keepAlive: false });
-  const CUT_OFF_MAX_MS = 6_000;
+  // Idle connections are closed after the same two seconds, so none is kept for reuse.
+  const host = useHost({ components: ['counter'], flags: ['--head-timeout', '2s', '--body-timeout', '2s'], keepAlive: false });
+  const CUT_OFF_MAX_MS = 15_000;
 
   /** Sends text byte by byte until the host closes the connection, and gives what it said. */
   async function drip(text) {

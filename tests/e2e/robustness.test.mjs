@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { describe, test } from 'node:test';
 import { actionPath, failsWith, fresh, range, until, useHost } from './harness.mjs';
 
-const BURST_MAX_MS = 1_000;
+const BURST_MAX_MS = 2_000;
 
 /**
  * Does `work` while one neighbour is called without a pause, and gives what the neighbour noticed: how
@@ -63,7 +63,7 @@ describe('a guest', () => {
         await Promise.all(actors.map(() => failsWith(code, host.call(type, [fresh()], action))));
       });
       assert.ok(calls > 0);
-      assert.ok(longest < BURST_MAX_MS / 2, `the neighbour waited ${longest.toFixed()} ms for one answer`);
+      assert.ok(longest < 0.75 * BURST_MAX_MS, `the neighbour waited ${longest.toFixed()} ms for one answer`);
     });
   }
 
@@ -126,18 +126,18 @@ describe('a guest', () => {
     await until('the memory is free again', async () => (await resident()) < before + 64);
   });
 
-  test('that takes a second does not delay a hundred short calls on the same actor', async () => {
+  test('that takes three seconds does not delay a hundred short calls on the same actor', async () => {
     const key = [fresh()];
     await host.call('echoer', key, 'echo', 0);
     let isOver = false;
-    const long = host.call('echoer', key, 'slow', 1_000).then((ms) => {
+    const long = host.call('echoer', key, 'slow', 3_000).then((ms) => {
       isOver = true;
       return ms;
     });
     const answers = await Promise.all(range(100).map((n) => host.call('echoer', key, 'echo', n)));
     assert.ok(!isOver, 'the long call was over first');
     assert.deepEqual(answers, range(100));
-    assert.equal(await long, 1_000);
+    assert.equal(await long, 3_000);
   });
 
   test('that a client gave up on goes on', async () => {

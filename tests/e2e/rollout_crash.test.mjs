@@ -64,7 +64,7 @@ test('of 500 awake actors on their way each is on the one revision or on the oth
 
 test('a kill during the rehearsal leaves nothing of the deploy', async (t) => {
   const host = await startHost(t, { components: ['account_v1'] });
-  const all = await accounts(host, 600);
+  const all = await accounts(host, 1_500);
   await Promise.all(all.slice(0, 50).map((each) => each.call('deposit', 5)));
   const look = async () => [await host.manage('GET', '/components'), await host.revisions(NAME)];
   const before = await look();

@@ -139,8 +139,12 @@ describe('a rollout that is held up', () => {
     const asleep = await accounts(host, 5);
     await Promise.all(asleep.map((each) => each.sleep()));
     const load = new Deposits(t, all, { callers: 4 });
-    // Each has something to do for a while, so that they go over one by one.
-    const begun = all.map((each, n) => each.call('slow', 300 + 20 * n));
+    // Each always has something to do, which is waited for when it is its turn, so that they go over slowly.
+    let isOver = false;
+    t.after(() => (isOver = true));
+    const busy = Promise.all(all.map(async (each) => {
+      while (!isOver) await each.call('slow', 300);
+    }));
     await Promise.all(all.map((each) => each.call('balance')));
     await host.deploy('account_v2');
     const moving = await until('some have gone over', async () => {
@@ -152,7 +156,8 @@ describe('a rollout that is held up', () => {
     const paused = await host.order(NAME, 'pause');
     assert.equal(paused.state, 'paused');
     // What had begun to go over has arrived when all that was under way is done.
-    await Promise.all(begun);
+    isOver = true;
+    await busy;
     await load.more(100);
     const before = await onVersion(all, 2);
     assert.ok(before.length > 0 && before.length < 30, `${before.length} have gone over`);
