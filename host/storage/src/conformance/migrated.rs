@@ -177,8 +177,7 @@ pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
     let mut first = old(storage, "pin1").await;
     let mut second = old(storage, "pin2").await;
     storage.pin(first.actor.row, pin(None), None).await.unwrap();
-    let row = second.actor.row;
-    let refused = Some(revision);
+    let (row, refused) = (second.actor.row, Some(revision));
     assert!(
         !storage
             .pin(row, pin(Some(RevisionId(7))), None)
