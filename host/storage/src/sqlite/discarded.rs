@@ -5,24 +5,26 @@
 //! what they name ([`GONE`]), and the writer sweeps it away between other things, a little at a time.
 //!
 //! Each pair has the head that the commit made which wrote it, and each note that of the commit which removed: what is
-//! older than a note is gone, what has been written into the same span since is there.
+//! older than a note is gone, what has been written into the same span since is there. The notes of an actor do not
+//! overlap, so that whoever looks at a pair looks at one note: a new one takes over what it has in common with older ones.
+
+use std::cmp::Ordering;
 
 use greenroom_model::{Head, KvSpan};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
-use super::kv::filter;
 use super::row::number;
 use crate::record::ActorRow;
 
 /// Whether a row of `kv` is there only to be swept away.
 pub(super) const GONE: &str =
-    "EXISTS (SELECT 1 FROM discarded d WHERE d.row = kv.row AND kv.head < d.head
-    AND d.start <= kv.key AND (d.\"end\" IS NULL OR kv.key < d.\"end\"))";
+    "coalesce((SELECT kv.head < d.head AND (d.\"end\" IS NULL OR kv.key < d.\"end\")
+    FROM discarded d WHERE d.row = kv.row AND d.start <= kv.key ORDER BY d.start DESC LIMIT 1), 0)";
 
 /// The same, and its bytes do not count any more.
 pub(super) const FREED: &str =
-    "EXISTS (SELECT 1 FROM discarded d WHERE d.row = kv.row AND kv.head < d.head
-    AND d.is_counted AND d.start <= kv.key AND (d.\"end\" IS NULL OR kv.key < d.\"end\"))";
+    "coalesce((SELECT kv.head < d.freed AND (d.\"end\" IS NULL OR kv.key < d.\"end\")
+    FROM discarded d WHERE d.row = kv.row AND d.start <= kv.key ORDER BY d.start DESC LIMIT 1), 0)";
 
 /// Pairs that are removed at once; more are noted.
 const AT_ONCE: usize = 256;
@@ -32,6 +34,14 @@ const COUNTED_MAX: usize = 1_024;
 const BYTES_MAX: i64 = 256 << 10;
 /// Pairs that are swept away at a time.
 const SWEEP_MAX: usize = 1_024;
+
+/// One text for each case, so that each can use the key of the table.
+pub(super) const fn filter(span: &KvSpan) -> &'static str {
+    match span.end {
+        Some(_) => "row = ?1 AND key >= ?2 AND key < ?3",
+        None => "row = ?1 AND key >= ?2 AND ?3 IS NULL",
+    }
+}
 
 /// Removes the pairs in `span`; by how many bytes there are fewer.
 pub(super) fn span(
@@ -77,63 +87,159 @@ pub(super) fn all(connection: &Connection, actor: ActorRow) -> rusqlite::Result<
     Ok(())
 }
 
+/// Something that was removed, as far as it is still there.
+#[derive(Debug, Clone)]
+struct Note {
+    start: Vec<u8>,
+    /// `None` is to the end.
+    end: Option<Vec<u8>>,
+    /// What is older is gone.
+    head: i64,
+    /// What is older than that does not count either.
+    freed: i64,
+}
+
+const NOTE_COLUMNS: &str = "start, \"end\", head, freed";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Note> {
+    Ok(Note {
+        start: row.get(0)?,
+        end: row.get(1)?,
+        head: row.get(2)?,
+        freed: row.get(3)?,
+    })
+}
+
+/// Notes a span, and takes over what older notes have of it.
 fn note(
     connection: &Connection,
     (actor, head): (ActorRow, Head),
     span: &KvSpan,
     is_counted: bool,
 ) -> rusqlite::Result<()> {
+    let head = number(head.0);
+    let new = Note {
+        start: span.start.to_vec(),
+        end: span.end.as_ref().map(|end| end.to_vec()),
+        head,
+        freed: if is_counted { head } else { 0 },
+    };
+    let older = overlapping(connection, actor, &new)?;
+    let mut delete =
+        connection.prepare_cached("DELETE FROM discarded WHERE row = ?1 AND start = ?2")?;
+    for note in &older {
+        delete.execute(params![actor.0, note.start])?;
+    }
     let sql =
-        "INSERT INTO discarded (row, start, \"end\", head, is_counted) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let (start, end) = (&span.start[..], span.end.as_deref());
-    connection.prepare_cached(sql)?.execute(params![
-        actor.0,
-        start,
-        end,
-        number(head.0),
-        is_counted
-    ])?;
+        "INSERT INTO discarded (row, start, \"end\", head, freed) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut insert = connection.prepare_cached(sql)?;
+    for note in over(&new, &older) {
+        insert.execute(params![
+            actor.0, note.start, note.end, note.head, note.freed
+        ])?;
+    }
     Ok(())
 }
 
-/// Something that was removed, as far as it is still there.
-struct Note {
-    id: i64,
-    row: i64,
-    start: Vec<u8>,
-    end: Option<Vec<u8>>,
-    head: i64,
+/// The notes that have something in common with a new one, in order.
+fn overlapping(
+    connection: &Connection,
+    actor: ActorRow,
+    new: &Note,
+) -> rusqlite::Result<Vec<Note>> {
+    // Of those that begin before it, only the last can reach into it.
+    let sql = format!(
+        "SELECT {NOTE_COLUMNS} FROM discarded WHERE row = ?1 AND start <= ?2 ORDER BY start DESC LIMIT 1"
+    );
+    let before = connection
+        .prepare_cached(&sql)?
+        .query_row(params![actor.0, new.start], from_row)
+        .optional()?;
+    let reaches = |note: &Note| note.end.as_ref().is_none_or(|end| *end > new.start);
+    let mut notes: Vec<Note> = before.into_iter().filter(reaches).collect();
+    let sql = format!(
+        "SELECT {NOTE_COLUMNS} FROM discarded
+         WHERE row = ?1 AND start > ?2 AND (?3 IS NULL OR start < ?3) ORDER BY start"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    for note in statement.query_map(params![actor.0, new.start, new.end], from_row)? {
+        notes.push(note?);
+    }
+    Ok(notes)
 }
 
-/// Sweeps some of it away, in a transaction of its own; whether there is more.
+/// A new note over older ones that it meets, as notes that do not overlap. Pure.
+fn over(new: &Note, older: &[Note]) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut upto = Some(new.start.clone());
+    let piece = |start: &Vec<u8>, end: Option<Vec<u8>>, freed: i64| Note {
+        start: start.clone(),
+        end,
+        head: new.head,
+        freed,
+    };
+    for old in older {
+        if old.start < new.start {
+            notes.push(Note {
+                end: Some(new.start.clone()),
+                ..old.clone()
+            });
+        }
+        let start = old.start.clone().max(new.start.clone());
+        if let Some(from) = upto.filter(|from| *from < start) {
+            notes.push(piece(&from, Some(start.clone()), new.freed));
+        }
+        let end = match by_end(&old.end, &new.end) {
+            Ordering::Greater => new.end.clone(),
+            _ => old.end.clone(),
+        };
+        // What did not count before does not count now.
+        notes.push(piece(&start, end.clone(), new.freed.max(old.freed)));
+        if let (Some(end), Ordering::Greater) = (&new.end, by_end(&old.end, &new.end)) {
+            notes.push(Note {
+                start: end.clone(),
+                ..old.clone()
+            });
+        }
+        upto = end;
+    }
+    if let Some(from) = upto.filter(|from| new.end.as_ref().is_none_or(|end| from < end)) {
+        notes.push(piece(&from, new.end.clone(), new.freed));
+    }
+    notes
+}
+
+/// Which of two spans ends first.
+fn by_end(one: &Option<Vec<u8>>, other: &Option<Vec<u8>>) -> Ordering {
+    match (one, other) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Greater,
+        (Some(_), None) => Ordering::Less,
+        (Some(one), Some(other)) => one.cmp(other),
+    }
+}
+
+/// Sweeps some of it away, in a transaction of its own; whether there may be more.
 pub(super) fn sweep(connection: &mut Connection) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let sql = "SELECT id, row, start, \"end\", head FROM discarded ORDER BY id LIMIT 1";
-    let first = transaction.prepare_cached(sql)?.query_row([], |row| {
-        Ok(Note {
-            id: row.get(0)?,
-            row: row.get(1)?,
-            start: row.get(2)?,
-            end: row.get(3)?,
-            head: row.get(4)?,
-        })
-    });
-    let Some(note) = first.optional()? else {
+    let sql = format!("SELECT {NOTE_COLUMNS}, row FROM discarded ORDER BY row, start LIMIT 1");
+    let first = transaction
+        .prepare_cached(&sql)?
+        .query_row([], |row| Ok((ActorRow(row.get(4)?), from_row(row)?)));
+    let Some((actor, note)) = first.optional()? else {
         return Ok(false);
     };
-    sweep_note(&transaction, &note)?;
+    sweep_note(&transaction, actor, &note)?;
     transaction.commit()?;
     Ok(true)
 }
 
-fn sweep_note(connection: &Connection, note: &Note) -> rusqlite::Result<()> {
-    let sql = format!(
-        "SELECT key, length(key) + length(value), head, {FREED} FROM kv
-         WHERE row = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key LIMIT ?4"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let limit = i64::try_from(SWEEP_MAX).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![note.row, note.start, note.end, limit])?;
+fn sweep_note(connection: &Connection, actor: ActorRow, note: &Note) -> rusqlite::Result<()> {
+    let sql = "SELECT key, length(key) + length(value), head FROM kv
+               WHERE row = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let limit = number(SWEEP_MAX as u64);
+    let mut rows = statement.query(params![actor.0, note.start, note.end, limit])?;
     let (mut count, mut bytes, mut freed) = (0, 0, 0);
     let mut upto: Option<Vec<u8>> = None;
     let mut gone = Vec::new();
@@ -141,11 +247,12 @@ fn sweep_note(connection: &Connection, note: &Note) -> rusqlite::Result<()> {
         && let Some(row) = rows.next()?
     {
         let key: Vec<u8> = row.get(0)?;
+        let head: i64 = row.get(2)?;
         count += 1;
-        if row.get::<_, i64>(2)? < note.head {
+        if head < note.head {
             let size: i64 = row.get(1)?;
             bytes += size;
-            freed += if row.get(3)? { 0 } else { size };
+            freed += if head < note.freed { 0 } else { size };
             gone.push(key.clone());
         }
         upto = Some(key);
@@ -153,19 +260,21 @@ fn sweep_note(connection: &Connection, note: &Note) -> rusqlite::Result<()> {
     let is_over = count < SWEEP_MAX && bytes <= BYTES_MAX;
     let mut delete = connection.prepare_cached("DELETE FROM kv WHERE row = ?1 AND key = ?2")?;
     for key in gone {
-        delete.execute(params![note.row, key])?;
+        delete.execute(params![actor.0, key])?;
     }
     let sql = "UPDATE actor_data SET kv_bytes = max(kv_bytes - ?2, 0) WHERE row = ?1";
-    connection.prepare_cached(sql)?.execute([note.row, freed])?;
+    connection.prepare_cached(sql)?.execute([actor.0, freed])?;
     if is_over {
-        let sql = "DELETE FROM discarded WHERE id = ?1";
-        connection.prepare_cached(sql)?.execute([note.id])?;
-    } else if let Some(upto) = upto {
-        // What is before it need not be looked at again, though its last key is.
-        let sql = "UPDATE discarded SET start = ?2 WHERE id = ?1";
+        let sql = "DELETE FROM discarded WHERE row = ?1 AND start = ?2";
         connection
             .prepare_cached(sql)?
-            .execute(params![note.id, upto])?;
+            .execute(params![actor.0, note.start])?;
+    } else if let Some(upto) = upto {
+        // What is before it need not be looked at again, though its last key is.
+        let sql = "UPDATE discarded SET start = ?3 WHERE row = ?1 AND start = ?2";
+        connection
+            .prepare_cached(sql)?
+            .execute(params![actor.0, note.start, upto])?;
     }
     Ok(())
 }
@@ -344,5 +453,78 @@ mod tests {
         let sql = "SELECT count(*) FROM kv";
         let left: i64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
         assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_new_note_takes_over_what_it_has_in_common_with_older_ones() {
+        let note = |start: &str, end: &str, head, freed| Note {
+            start: start.into(),
+            end: (!end.is_empty()).then(|| end.into()),
+            head,
+            freed,
+        };
+        let shown = |notes: Vec<Note>| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            let shown = notes.into_iter().map(|n| {
+                let end = n.end.map_or(String::new(), |end| text(&end));
+                format!("{}-{end}:{}/{}", text(&n.start), n.head, n.freed)
+            });
+            shown.collect::<Vec<_>>().join(" ")
+        };
+        let older = [
+            note("b", "d", 1, 1),
+            note("f", "h", 2, 0),
+            note("k", "", 3, 3),
+        ];
+        let put_over = |new: Note, older: &[Note]| shown(over(&new, older));
+        assert_eq!(put_over(note("a", "z", 9, 9), &[]), "a-z:9/9");
+        assert_eq!(
+            put_over(note("c", "l", 9, 0), &older),
+            "b-c:1/1 c-d:9/1 d-f:9/0 f-h:9/0 h-k:9/0 k-l:9/3 l-:3/3"
+        );
+        assert_eq!(
+            put_over(note("", "", 9, 9), &older),
+            "-b:9/9 b-d:9/9 d-f:9/9 f-h:9/9 h-k:9/9 k-:9/9"
+        );
+        assert_eq!(
+            put_over(note("c", "d", 9, 0), &older[..1]),
+            "b-c:1/1 c-d:9/1"
+        );
+        assert_eq!(
+            put_over(note("m", "n", 9, 9), &older[2..]),
+            "k-m:3/3 m-n:9/9 n-:3/3"
+        );
+    }
+
+    #[tokio::test]
+    async fn many_spans_of_one_commit_are_gone_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(folder.path(), 64).unwrap();
+        let mut awake = Awake::new(&sqlite, "discarded", "many").await;
+        // Each span has more than is removed at once.
+        const SPANS: usize = 60;
+        let name = |span: usize, n: usize| Bytes::from(format!("{span:03}-{n:03}"));
+        for span in 0..SPANS {
+            let pairs = (0..300).map(|n| (name(span, n), Some(Bytes::from_static(b"1"))));
+            awake
+                .commit(DataChanges {
+                    pairs: pairs.collect(),
+                    ..DataChanges::default()
+                })
+                .await;
+        }
+        let spans = (0..SPANS).map(|span| KvSpan {
+            start: name(span, 0),
+            end: Some(name(span, 999)),
+        });
+        awake
+            .commit(DataChanges {
+                spans: spans.collect(),
+                ..DataChanges::default()
+            })
+            .await;
+        assert!(listed(&sqlite, awake.actor.row, false).await.is_empty());
+        swept(folder.path()).await;
+        assert_eq!(counted(&mut awake).await, 0);
     }
 }

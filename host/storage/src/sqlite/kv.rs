@@ -4,7 +4,7 @@ use bytes::Bytes;
 use greenroom_model::{Head, KvQuery, KvSpan};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::discarded::{self, FREED, GONE};
+use super::discarded::{self, FREED, GONE, filter};
 use super::row::number;
 use crate::record::{ActorRow, StoredPairs};
 
@@ -148,14 +148,6 @@ fn remove(connection: &Connection, actor: ActorRow, key: &Bytes) -> rusqlite::Re
         .prepare_cached(sql)?
         .execute(params![actor.0, &key[..]])?;
     Ok(freed.unwrap_or(0))
-}
-
-/// One text for each case, so that each can use the key of the table.
-pub(super) const fn filter(span: &KvSpan) -> &'static str {
-    match span.end {
-        Some(_) => "row = ?1 AND key >= ?2 AND key < ?3",
-        None => "row = ?1 AND key >= ?2 AND ?3 IS NULL",
-    }
 }
 
 fn length(bytes: &Bytes) -> i64 {

@@ -163,15 +163,13 @@ ALTER TABLE actor_data ADD COLUMN is_doomed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE kv ADD COLUMN head INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE discarded (
-    id    INTEGER PRIMARY KEY,
     row   INTEGER NOT NULL,
     start BLOB    NOT NULL,
     \"end\" BLOB,
     head  INTEGER NOT NULL,
-    is_counted INTEGER NOT NULL
-) STRICT;
-
-CREATE INDEX discarded_of ON discarded (row);
+    freed INTEGER NOT NULL,
+    PRIMARY KEY (row, start)
+) STRICT, WITHOUT ROWID;
 ",
 ];
 
