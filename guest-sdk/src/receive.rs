@@ -19,7 +19,7 @@ use crate::component::Future;
 use crate::error::{Error, Result, UserError};
 use crate::queues::QueueMessage;
 use crate::time::to_ms;
-use crate::waits::Take;
+use crate::waits::Receiving;
 
 /// One call of the actor, as its queues see it: what it has taken it completes before it takes more.
 pub(crate) struct Scope {
@@ -161,7 +161,11 @@ impl Receive {
 
     pub(crate) async fn taken(self) -> Result<Vec<wit::Taken>> {
         self.scope.check()?;
-        let mut taking = pin!(Take::new(self.wanted));
+        let is_run = self.wanted.in_run;
+        let mut taking = pin!(async {
+            let _receiving = is_run.then(Receiving::begin);
+            wit::take(self.wanted).await
+        });
         let Some(mut until) = self.until else {
             return taking.await.map_err(Error::public);
         };

@@ -1,39 +1,52 @@
 //! What the run loop waits for. The actor may sleep while that is a message and nothing else; so whoever waits for
-//! something else of the host is counted, and a receive says anew how it is when that changes.
+//! something else of the host is counted, and the host is told when there is such a thing beside a receive.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::pin::pin;
 
-use crate::bindings::greenroom::actor::queues as wit;
-use crate::bindings::greenroom::actor::types::PublicError;
-use crate::time::{elapsed, to_ms};
+use crate::bindings::greenroom::actor::queues;
 
 thread_local! {
     /// The run loop of the one actor that this instance is.
-    static RUN_LOOP: RunLoop = RunLoop::default();
+    static RUN_LOOP: RunLoop = const { RunLoop::new() };
 }
 
-#[derive(Default)]
 struct RunLoop {
     /// It is being polled at this moment.
     is_polled: Cell<bool>,
+    /// Its receives that wait.
+    receives: Cell<usize>,
     /// What it waits for besides messages.
     others: Cell<usize>,
-    /// Its receives, which have to know whether there is anything.
-    receives: RefCell<BTreeMap<u64, Waker>>,
-    next_key: Cell<u64>,
+    /// What the host was told last.
+    told: Cell<bool>,
 }
 
 impl RunLoop {
-    fn set_others(&self, others: usize) {
-        let before = self.others.replace(others);
-        if (before == 0) != (others == 0) {
-            self.receives.take().into_values().for_each(Waker::wake);
+    const fn new() -> Self {
+        Self {
+            is_polled: Cell::new(false),
+            receives: Cell::new(0),
+            others: Cell::new(0),
+            told: Cell::new(false),
         }
+    }
+
+    /// Tells the host, if there is a receive about which it matters.
+    fn tell(&self) {
+        let waits_for_others = self.receives.get() > 0 && self.others.get() > 0;
+        if self.told.replace(waits_for_others) != waits_for_others {
+            queues::run_waits_for_others(waits_for_others);
+        }
+    }
+
+    fn change(count: fn(&Self) -> &Cell<usize>, change: fn(usize) -> usize) {
+        RUN_LOOP.with(|run| {
+            let count = count(run);
+            count.set(change(count.get()));
+            run.tell();
+        });
     }
 }
 
@@ -42,14 +55,14 @@ struct Other;
 
 impl Other {
     fn begin() -> Self {
-        RUN_LOOP.with(|run| run.set_others(run.others.get() + 1));
+        RunLoop::change(|run| &run.others, |count| count + 1);
         Self
     }
 }
 
 impl Drop for Other {
     fn drop(&mut self) {
-        RUN_LOOP.with(|run| run.set_others(run.others.get() - 1));
+        RunLoop::change(|run| &run.others, |count| count - 1);
     }
 }
 
@@ -81,76 +94,19 @@ pub(crate) async fn wait<F: Future>(future: F) -> F::Output {
     .await
 }
 
-type Taken = Result<Vec<wit::Taken>, PublicError>;
+/// A receive of the run loop that waits, for as long as this is there.
+pub(crate) struct Receiving;
 
-/// Takes messages, and tells the host whether the run loop waits for nothing else meanwhile.
-pub(crate) struct Take {
-    wanted: wit::Wanted,
-    /// By when it has to have come, as [`elapsed`] tells it.
-    deadline: Option<Duration>,
-    is_run: bool,
-    /// What its waker is kept under, once it waits.
-    key: Option<u64>,
-    taking: Pin<Box<dyn Future<Output = Taken>>>,
-}
-
-impl Take {
-    /// `wanted.in_run` says whether the run loop takes.
-    pub(crate) fn new(wanted: wit::Wanted) -> Self {
-        let timeout = wanted.timeout_ms.filter(|ms| *ms > 0);
-        let deadline = timeout.map(|ms| elapsed() + Duration::from_millis(ms.into()));
-        Self {
-            deadline,
-            is_run: wanted.in_run,
-            key: None,
-            taking: Box::pin(wit::take(wanted.clone())),
-            wanted,
-        }
-    }
-
-    /// Whether what was said to the host is not so any more; then it is said again.
-    fn say_again(&mut self, task: &Context<'_>) -> bool {
-        let is_idle = RUN_LOOP.with(|run| {
-            let next = &run.next_key;
-            let key = *self.key.get_or_insert_with(|| next.replace(next.get() + 1));
-            run.receives.borrow_mut().insert(key, task.waker().clone());
-            run.others.get() == 0
-        });
-        if self.wanted.in_run == is_idle {
-            return false;
-        }
-        self.wanted.in_run = is_idle;
-        if let Some(deadline) = self.deadline {
-            // Not nothing, which would be another question.
-            let left = deadline.saturating_sub(elapsed());
-            self.wanted.timeout_ms = Some(to_ms(left).max(1));
-        }
-        // The other one has taken nothing: it has just been looked at.
-        self.taking = Box::pin(wit::take(self.wanted.clone()));
-        true
+impl Receiving {
+    pub(crate) fn begin() -> Self {
+        RunLoop::change(|run| &run.receives, |count| count + 1);
+        Self
     }
 }
 
-impl Drop for Take {
+impl Drop for Receiving {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            RUN_LOOP.with(|run| run.receives.borrow_mut().remove(&key));
-        }
-    }
-}
-
-impl Future for Take {
-    type Output = Taken;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Taken> {
-        loop {
-            if let Poll::Ready(taken) = self.taking.as_mut().poll(task) {
-                return Poll::Ready(taken);
-            }
-            if !self.is_run || !self.say_again(task) {
-                return Poll::Pending;
-            }
-        }
+        RunLoop::change(|run| &run.receives, |count| count - 1);
     }
 }
 

@@ -146,6 +146,9 @@ pub trait ActorData: Send + Sync + 'static {
     /// Gives a message back that was taken, to come again.
     fn give_back(&self, id: MessageId);
 
+    /// Whether the run loop waits for something else beside messages.
+    fn run_waits_for_others(&self, does: bool);
+
     /// How many messages wait or are taken.
     fn queue_size(&self) -> usize;
 

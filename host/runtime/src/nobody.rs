@@ -119,6 +119,8 @@ impl ActorData for Nowhere {
 
     fn give_back(&self, _: MessageId) {}
 
+    fn run_waits_for_others(&self, _: bool) {}
+
     fn queue_size(&self) -> usize {
         0
     }

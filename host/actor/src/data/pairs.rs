@@ -24,6 +24,8 @@ pub(crate) struct Pairs {
     stored_bytes: u64,
     /// Somebody was refused for that, and what it is now is wanted.
     wants_count: bool,
+    /// Something may be left to be swept away.
+    may_shrink: bool,
     bytes_max: u64,
 }
 
@@ -109,6 +111,7 @@ impl Pairs {
         Self {
             stored_bytes,
             bytes_max,
+            may_shrink: true,
             ..Self::default()
         }
     }
@@ -132,7 +135,7 @@ impl Pairs {
         // Counted as if every pair were new; the store says how it is once they are committed.
         let waiting = (self.waiting.bytes + self.committing.bytes + bytes) as u64;
         if self.stored_bytes + waiting > self.bytes_max {
-            self.wants_count = true;
+            self.wants_count = self.may_shrink;
             let most = self.bytes_max;
             let text = format!("the actor's key-value store holds at most {most} bytes");
             return Err(ActorError::new(codes::KV_FULL, text));
@@ -171,6 +174,7 @@ impl Pairs {
         });
         self.waiting.bytes = self.waiting.bytes - freed + bytes;
         self.waiting.remove_span(span);
+        self.may_shrink = true;
         Ok(())
     }
 
@@ -228,6 +232,8 @@ impl Pairs {
     /// The commit under way is durable.
     pub(crate) fn committed(&mut self, stored_bytes: Option<u64>) {
         self.committing = Layer::default();
+        // As long as it becomes less, it may become less still.
+        self.may_shrink &= stored_bytes != Some(self.stored_bytes);
         self.stored_bytes = stored_bytes.unwrap_or(self.stored_bytes);
     }
 }

@@ -21,6 +21,8 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const AGAIN_AFTER_MS: i64 = 100;
 /// How long it waits at most.
 const AGAIN_AFTER_MS_MAX: i64 = 60_000;
+/// How far the clock has to be set back before that matters.
+const SLACK_MS: i64 = 1_000;
 
 /// How much the queues of an actor may hold.
 #[derive(Debug, Clone)]
@@ -89,8 +91,12 @@ impl Queue {
         let (dead, mut waiting): (Vec<_>, Vec<_>) = messages
             .into_iter()
             .partition(|message| message.died_at.is_some());
+        let mut changes = Vec::new();
         for message in &mut waiting {
-            fit_to_clock(message, now);
+            if fit_to_clock(message, now) {
+                // Kept, or it would be fitted anew, and put off, at each start.
+                changes.push(update(message));
+            }
         }
         let bytes =
             |messages: &[QueueMessage]| messages.iter().map(|message| message.body.len()).sum();
@@ -114,8 +120,8 @@ impl Queue {
             next,
             bytes,
             dead_bytes,
-            changed_bytes: 0,
-            changes: Vec::new(),
+            changed_bytes: changes.len() * CHANGE_BYTES,
+            changes,
             has_refused: false,
         }
     }
@@ -411,9 +417,12 @@ impl Queue {
         for id in ids {
             if let Some(message) = self.waiting.get_mut(&id) {
                 let before = message.not_before;
-                fit_to_clock(message, now);
-                self.delayed.remove(&(before, id));
-                self.delayed.insert((message.not_before, id));
+                if fit_to_clock(message, now) {
+                    let (after, change) = (message.not_before, update(message));
+                    self.delayed.remove(&(before, id));
+                    self.delayed.insert((after, id));
+                    self.change(change);
+                }
             }
         }
     }
@@ -452,8 +461,8 @@ fn update(message: &QueueMessage) -> MessageChange {
 }
 
 /// Brings a message nearer that waits for longer than it can have been meant to: the clock ran ahead when it came back, or
-/// when it was sent.
-fn fit_to_clock(message: &mut QueueMessage, now: Millis) {
+/// when it was sent. Whether it was.
+fn fit_to_clock(message: &mut QueueMessage, now: Millis) -> bool {
     let latest = if message.attempts > 0 {
         AGAIN_AFTER_MS_MAX
     } else {
@@ -464,7 +473,11 @@ fn fit_to_clock(message: &mut QueueMessage, now: Millis) {
             .max(0)
     };
     let latest = now.0.saturating_add(latest);
-    message.not_before = message.not_before.min(Millis(latest));
+    let is_far = message.not_before > Millis(latest.saturating_add(SLACK_MS));
+    if is_far {
+        message.not_before = Millis(latest);
+    }
+    is_far
 }
 
 /// When a message that was taken so often can be taken again.

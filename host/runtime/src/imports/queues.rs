@@ -72,6 +72,11 @@ impl queues::Host for Ctx {
         Ok(sent.map(|id| id.map(|id| id.to_string())).map_err(to_wit))
     }
 
+    fn run_waits_for_others(&mut self, does: bool) -> wasmtime::Result<()> {
+        self.data.run_waits_for_others(does);
+        Ok(())
+    }
+
     fn size(&mut self) -> wasmtime::Result<u32> {
         Ok(u32::try_from(self.data.queue_size()).unwrap_or(u32::MAX))
     }

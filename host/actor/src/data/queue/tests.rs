@@ -209,4 +209,10 @@ fn a_clock_that_is_set_back_does_not_make_what_came_back_wait() {
     sent.unwrap();
     queue.set_clock(NOW);
     assert_eq!(queue.next_at(NOW), Some(Millis(NOW.0 + 5_000)));
+    assert!(
+        queue.take_changes().iter().any(|change| matches!(
+            change, MessageChange::Update { not_before, .. } if not_before.0 == NOW.0 + 5_000
+        )),
+        "it is kept"
+    );
 }
