@@ -172,8 +172,11 @@ impl Life {
         {
             let revisions = &self.parts.revisions;
             let on = active.revision_id;
+            // It stands nowhere until it has been decided where it goes on.
+            let placed = self.handle.placed();
+            self.handle.shared().set_placed(None);
             revisions.report(self.actor.id, on, Report::Failed(reason));
-            if let Some(placed) = self.handle.placed()
+            if let Some(placed) = placed
                 && revisions
                     .could_not_start(&self.actor, written, &placed, reason)
                     .await
@@ -198,6 +201,17 @@ impl Life {
         let refused = |error: ActorError| End::Failed(error.into());
         let opened = storage.open(row).await.map_err(failed)?;
         let assigned = self.parts.revisions.assign(&self.actor, &opened).await;
+        if let Err(error) = &assigned
+            && opened.is_doomed
+            && error.is(codes::TYPE_NOT_FOUND)
+        {
+            // Nobody can run its hook any more.
+            self.handle.shared().orders.give(Order::Destroy);
+            return Err(End::Failed(FailedStart {
+                error: error.clone(),
+                reason: Some(error.to_string()),
+            }));
+        }
         if let Assignment::Run(active) = assigned.map_err(refused)? {
             return Ok((opened, active));
         }
@@ -304,6 +318,7 @@ impl Life {
             opening: HashMap::new(),
             requests: HashMap::new(),
             goodbyes: VecDeque::new(),
+            saying: 0,
             scheduled: HashMap::new(),
             turns,
             gate: Gate::default(),

@@ -27,7 +27,7 @@ use crate::conns::Conns;
 use crate::data::Data;
 use crate::entry::{Ended, Entry, Work, enter};
 use crate::gate::{Gate, Held};
-use crate::handle::{Call, Output, Shared};
+use crate::handle::{Begun, Call, Output, Shared};
 use crate::orders::Order;
 use crate::persist::{Committing, next_kept};
 use crate::revisions::{ActiveType, Report, Revisions};
@@ -36,6 +36,9 @@ use crate::waiters::Waiters;
 
 /// With so much waiting for a commit, begin one even though more could be added to it.
 const WAITING_MAX: usize = 256;
+
+/// Goodbyes under way at once.
+const GOODBYES_MAX: usize = 64;
 
 /// How often it is told that an actor does something.
 const TELL_BUSY_EVERY: Duration = Duration::from_secs(1);
@@ -107,7 +110,9 @@ pub(crate) struct Activation<'a> {
     pub(crate) scheduled: HashMap<TurnId, Scheduled>,
     /// What the guest has still to be told of connections that are over. There may be many at once, and they wait for room
     /// like everybody else.
-    pub(crate) goodbyes: VecDeque<Entry>,
+    pub(crate) goodbyes: VecDeque<Goodbye>,
+    /// How many of them the guest is being told.
+    pub(crate) saying: usize,
     /// Raw requests whose responses are on their way, and whether the guest knows of their connections.
     pub(crate) requests: HashMap<ConnId, bool>,
     pub(crate) turns: &'a Turns,
@@ -136,6 +141,13 @@ pub(crate) struct BeingOpened {
     pub(crate) conn: Arc<Conn>,
     /// Its state, as far as the guest has said.
     pub(crate) state: Option<Bytes>,
+}
+
+/// A connection that is over, of which the guest has still to be told.
+pub(crate) struct Goodbye {
+    pub(crate) id: ConnId,
+    /// How it went, if it is a raw WebSocket.
+    pub(crate) closed: Option<(u16, String)>,
 }
 
 /// What can happen to an awake actor. To learn what drives one, read this.
@@ -192,9 +204,8 @@ impl Activation<'_> {
             // A migrated state is committed by itself, with what the start has changed and nothing else, so that it can be
             // told whether anything was changed since.
             let has_started = self.is_started && self.migrated.is_none();
-            // One more could put so much into the gate that the actor would be ended for it.
-            let is_loaded = self.gate.bytes() > self.limits.outbox_bytes_max / 4;
-            let has_room = has_started && !is_loaded && running.len() < self.limits.turns_max;
+            let is_full = running.len() >= self.limits.turns_max || self.is_loaded();
+            let has_room = has_started && !is_full;
             let is_due = self.gate.waiting() >= WAITING_MAX || self.migrated.is_some();
             let must_settle = is_due && self.commit.is_none();
             let event = tokio::select! {
@@ -260,26 +271,32 @@ impl Activation<'_> {
     ) where
         Self: 'g,
     {
-        for entry in entries {
-            if matches!(entry, Entry::Leave(..)) {
-                self.goodbyes.push_back(entry);
-            } else {
-                running.push(enter(guest, self.identity, entry));
-            }
-        }
+        let entries = entries.into_iter();
+        running.extend(entries.map(|entry| enter(guest, self.identity, entry)));
         self.say_goodbyes(guest, running);
     }
 
-    /// Enters as many goodbyes as there is room for.
+    /// Enters goodbyes, a few at a time: calls want to get in as well, and what the guest sends has to leave.
     pub(crate) fn say_goodbyes<'g>(&mut self, guest: &'g Guest<'_>, running: &mut Running<'g>)
     where
         Self: 'g,
     {
-        while running.len() < self.limits.turns_max
-            && let Some(goodbye) = self.goodbyes.pop_front()
+        while self.saying < GOODBYES_MAX
+            && !self.is_loaded()
+            && let Some(Goodbye { id, closed }) = self.goodbyes.pop_front()
         {
-            running.push(enter(guest, self.identity, goodbye));
+            let timeout = self.limits.request_timeout;
+            let turn = self
+                .turns
+                .begin_within(timeout, Begun::nobody(), <_>::default());
+            self.saying += 1;
+            running.push(enter(guest, self.identity, Entry::Leave(turn, id, closed)));
         }
+    }
+
+    /// Whether so much waits in the gate that one turn more could put so much into it that the actor would be ended.
+    fn is_loaded(&self) -> bool {
+        self.gate.bytes() > self.limits.outbox_bytes_max / 4
     }
 
     fn start(&self, state: Option<Bytes>, input: Option<Bytes>) -> Entry {
@@ -303,6 +320,7 @@ impl Activation<'_> {
             && self.gate.is_empty()
             && !self.is_touched
             && !self.turns.has_callers()
+            && self.goodbyes.is_empty()
             && self.requests.is_empty()
             && !self.conns.would_lose()
             && !self.data.keeps_awake()
@@ -354,7 +372,9 @@ impl Activation<'_> {
         output: Result<Output, Failure>,
     ) -> ControlFlow<End, Vec<Entry>> {
         self.is_touched = true;
-        self.tell_busy(&work);
+        if work.is_for_a_client() {
+            self.tell_busy();
+        }
         let next = match (work, output) {
             (Work::Start, output) => return self.started(output),
             (Work::Action(turn, short), output) => {
@@ -362,17 +382,25 @@ impl Activation<'_> {
                 if let Some(caller) = self.turns.end(turn) {
                     self.gate.hold(Held::Answer(caller, output));
                 }
-                short.map(|id| self.leave_short(id))
+                if let Some(id) = short {
+                    self.leave_short(id);
+                }
+                None
             }
-            (Work::Request(turn, id, is_told), output) => self.responded(turn, id, is_told, output),
+            (Work::Request(turn, id, is_told), output) => {
+                self.responded(turn, id, is_told, output);
+                None
+            }
             (Work::Connect(turn, conn), output) => self.connected(turn, conn, output),
             (Work::Websocket(turn, conn), output) => {
                 let output = output.map_err(|failure| self.public(failure));
-                let next = output.is_err().then(|| self.leave(conn.id())).flatten();
+                if output.is_err() {
+                    self.leave(conn.id());
+                }
                 if let Some(caller) = self.turns.end(turn) {
                     self.gate.hold(Held::Answer(caller, output));
                 }
-                next
+                None
             }
             (Work::Subscribe(turn, conn, event, is_allowed), output) => {
                 self.subscribed(turn, &conn, event, is_allowed, output);
@@ -383,24 +411,21 @@ impl Activation<'_> {
                 None
             }
             (Work::Leave(turn, id), output) => {
+                self.saying -= 1;
                 self.ended_alone(turn, output);
                 self.conns.remove(id);
                 None
             }
-            (Work::Send(turn, short, message), output) => self.sent(turn, short, message, output),
+            (Work::Send(turn, short, message), output) => {
+                self.sent(turn, short, message, output);
+                None
+            }
             (Work::Scheduled(turn, entry), output) => {
                 self.ran(turn, &entry, output);
                 None
             }
             (Work::Run, output) => {
-                self.data.set_running(false);
-                // Told to the log only: the actor goes on without it.
-                if let Err(Failure::Public(error)) = &output {
-                    let Identity { id, actor_type, .. } = &**self.identity;
-                    error!(actor_id = %id, %actor_type, %error, "the run loop failed");
-                } else if let Err(failure) = output {
-                    self.public(failure);
-                }
+                self.ended_running(output);
                 None
             }
             (Work::Told, _) => None,
@@ -416,16 +441,21 @@ impl Activation<'_> {
         ControlFlow::Continue(next.into_iter().collect())
     }
 
+    /// The run loop is over; the actor goes on without it, and its failure is told to the log only.
+    fn ended_running(&self, output: Result<Output, Failure>) {
+        self.data.set_running(false);
+        if let Err(Failure::Public(error)) = &output {
+            let Identity { id, actor_type, .. } = &**self.identity;
+            error!(actor_id = %id, %actor_type, %error, "the run loop failed");
+        } else if let Err(failure) = output {
+            self.public(failure);
+        }
+    }
+
     /// Whoever deploys wants to know how many actors do something with the code.
-    fn tell_busy(&mut self, work: &Work) {
-        let is_turn = matches!(
-            work,
-            Work::Action(..) | Work::Request(..) | Work::Message(..) | Work::Scheduled(..)
-        );
-        let is_news = self
-            .told_busy
-            .is_none_or(|told| told.elapsed() > TELL_BUSY_EVERY);
-        if is_turn && is_news {
+    pub(crate) fn tell_busy(&mut self) {
+        let every = TELL_BUSY_EVERY.min(self.limits.rollout_window / 4);
+        if self.told_busy.is_none_or(|told| told.elapsed() > every) {
             self.told_busy = Some(Instant::now());
             let revision = self.active.revision_id;
             self.revisions

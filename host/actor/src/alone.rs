@@ -131,7 +131,7 @@ impl Activation<'_> {
         short: Option<ConnId>,
         message: Option<Box<Sending>>,
         output: Result<Output, Failure>,
-    ) -> Option<Entry> {
+    ) {
         let sent = match (message, output) {
             (Some(message), Ok(_)) => self.enqueue(*message),
             (None, Ok(_)) => {
@@ -143,7 +143,9 @@ impl Activation<'_> {
         if let Some(caller) = self.turns.end(turn) {
             self.gate.hold(Held::Answer(caller, sent));
         }
-        short.map(|id| self.leave_short(id))
+        if let Some(id) = short {
+            self.leave_short(id);
+        }
     }
 
     /// Lets those who wait know of messages that were completed, once that is durable.

@@ -47,10 +47,10 @@ impl Activation<'_> {
         self.shared.set_started();
         self.turns.end_by(None);
         // Clients that went while the actor was not there.
-        let orphans = self.conns.orphans().into_iter();
-        let leaving: Vec<Entry> = orphans.filter_map(|id| self.leave(id)).collect();
-        let run = self.begin_run();
-        ControlFlow::Continue(leaving.into_iter().chain(run).collect())
+        for id in self.conns.orphans() {
+            self.leave(id);
+        }
+        ControlFlow::Continue(self.begin_run().into_iter().collect())
     }
 
     /// Lets a call into the guest, if it can be carried out.

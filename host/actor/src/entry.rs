@@ -100,6 +100,16 @@ pub(crate) enum Work {
     Stop,
 }
 
+impl Work {
+    /// Whether somebody outside has asked for it.
+    pub(crate) const fn is_for_a_client(&self) -> bool {
+        matches!(
+            self,
+            Self::Action(..) | Self::Request(..) | Self::Message(..) | Self::Send(..)
+        )
+    }
+}
+
 /// What it came to: a failure is an answer, too, and a crash is the end of the instance.
 pub(crate) type Ended = (Work, Result<Result<Output, Failure>, Crash>);
 

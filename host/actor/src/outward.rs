@@ -5,12 +5,12 @@ use std::sync::Arc;
 use greenroom_model::{ActorError, ConnId, ConnKind, Outgoing, codes};
 use greenroom_runtime::{Crash, Effect, Failure, Guest};
 
-use crate::activation::{Activation, End};
+use crate::activation::{Activation, End, Goodbye};
 use crate::body::{GatedBody, Over};
 use crate::conn::Conn;
 use crate::entry::Entry;
 use crate::gate::Held;
-use crate::handle::{Begun, Output};
+use crate::handle::Output;
 use crate::orders::Order;
 use crate::turns::TurnId;
 
@@ -100,7 +100,8 @@ impl Activation<'_> {
         if conn.gone().is_some() || !self.turns.is_waited_for(turn) {
             // The client did not wait for it.
             self.turns.end(turn);
-            return self.leave(conn.id());
+            self.leave(conn.id());
+            return None;
         }
         self.sockets.insert(&conn);
         self.gate.hold(Held::Open(conn.clone()));
@@ -147,7 +148,7 @@ impl Activation<'_> {
         id: ConnId,
         is_told: bool,
         output: Result<Output, Failure>,
-    ) -> Option<Entry> {
+    ) {
         let output = match output {
             Ok(Output::Response(Some(response))) => {
                 self.requests.insert(id, is_told);
@@ -173,7 +174,9 @@ impl Activation<'_> {
         if let Some(caller) = self.turns.end(turn) {
             self.gate.hold(Held::Answer(caller, output));
         }
-        (is_over && is_told).then(|| self.leave_short(id))
+        if is_over && is_told {
+            self.leave_short(id);
+        }
     }
 
     /// Those who are gone are taken out.
@@ -187,50 +190,46 @@ impl Activation<'_> {
             if self.active.description.options.cancel_abandoned {
                 entries.extend(self.turns.of_conn(id).into_iter().map(Entry::Cancel));
             }
-            entries.extend(match self.requests.remove(&id) {
-                Some(true) => Some(self.leave_short(id)),
-                Some(false) => None,
+            match self.requests.remove(&id) {
+                Some(true) => self.leave_short(id),
+                Some(false) => {}
                 None => self.leave(id),
-            });
+            }
         }
         entries
     }
 
-    /// Tells the guest that a long connection is over.
-    pub(crate) fn leave(&mut self, id: ConnId) -> Option<Entry> {
-        self.leave_as(id, None)
+    /// Has the guest told that a long connection is over, once.
+    pub(crate) fn leave(&mut self, id: ConnId) {
+        self.leave_as(id, None);
     }
 
-    fn leave_as(&mut self, id: ConnId, how: Option<(u16, String)>) -> Option<Entry> {
-        let closed = self.conns.leave(id, how)?;
-        Some(Entry::Leave(self.begin_leave(), id, closed))
+    fn leave_as(&mut self, id: ConnId, how: Option<(u16, String)>) {
+        if let Some(closed) = self.conns.leave(id, how) {
+            self.goodbyes.push_back(Goodbye { id, closed });
+        }
     }
 
-    pub(crate) fn leave_short(&self, id: ConnId) -> Entry {
-        Entry::Leave(self.begin_leave(), id, None)
+    /// Has the guest told that a short connection is over.
+    pub(crate) fn leave_short(&mut self, id: ConnId) {
+        let closed = None;
+        self.goodbyes.push_back(Goodbye { id, closed });
     }
 
-    fn begin_leave(&self) -> TurnId {
-        let timeout = self.limits.request_timeout;
-        self.turns
-            .begin_within(timeout, Begun::nobody(), <_>::default())
-    }
-
-    /// Closes what cannot outlive a sleep or a destruction, and tells the guest.
-    pub(crate) fn end_connections(&mut self, order: Order) -> Vec<Entry> {
+    /// Closes what cannot outlive a sleep or a destruction, and has the guest told.
+    pub(crate) fn end_connections(&mut self, order: Order) {
         let reason = match order {
-            Order::Upgrade => return Vec::new(),
+            Order::Upgrade => return,
             Order::Sleep => "actor.stopped",
             Order::Destroy => "",
         };
         let ending = self.conns.ending(order == Order::Destroy);
-        let entries = ending.into_iter().filter_map(|conn| {
+        for conn in ending {
             let id = conn.id();
             conn.set_ended();
             self.gate.hold(Held::Close(conn, NORMAL, reason.to_owned()));
-            self.leave_as(id, Some((GOING_AWAY, reason.to_owned())))
-        });
-        entries.collect()
+            self.leave_as(id, Some((GOING_AWAY, reason.to_owned())));
+        }
     }
 }
 

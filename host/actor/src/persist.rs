@@ -123,6 +123,7 @@ impl Activation<'_> {
                 self.head.0 += 1;
                 self.data.committed(kept);
                 self.gate.end_commit();
+                self.tell_busy();
                 None
             }
             Err(error) => {

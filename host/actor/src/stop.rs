@@ -80,8 +80,7 @@ impl Activation<'_> {
             return end;
         }
         // After the stop hook, which may have had something to say to them.
-        let leaving = self.end_connections(order);
-        self.enter_all(guest, &mut running, leaving);
+        self.end_connections(order);
         if let Some(end) = self.drain(guest, &mut running, &draining).await {
             return end;
         }
@@ -113,7 +112,8 @@ impl Activation<'_> {
             if Instant::now() < draining.grace_over {
                 self.is_touched |= self.data.is_changed();
             }
-            let is_busy = self.turns.has_callers() || !self.requests.is_empty();
+            let is_busy =
+                self.turns.has_callers() || !self.goodbyes.is_empty() || !self.requests.is_empty();
             let is_waited_for = match draining.until {
                 Until::Answered => is_busy,
                 Until::Stopped => !self.is_stopped || is_busy || self.data.holds_stop(),

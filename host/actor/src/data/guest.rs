@@ -247,6 +247,14 @@ impl ActorData for Data {
         self.announce();
     }
 
+    fn run_waits_for_others(&self, does: bool) {
+        let mut inner = self.lock();
+        inner.waits_for_others = does;
+        inner.has_paused = true;
+        drop(inner);
+        self.changed.notify_one();
+    }
+
     fn queue_size(&self) -> usize {
         self.lock().queue.len()
     }

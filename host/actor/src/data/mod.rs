@@ -65,6 +65,8 @@ struct Inner {
     run: Run,
     /// Receives of the run loop that wait.
     run_waits: usize,
+    /// It waits for something else as well.
+    waits_for_others: bool,
     wait_until: usize,
     keep_awake: usize,
     /// Messages that were completed, for those who may wait for that.
@@ -124,6 +126,7 @@ impl Data {
             ),
             run: Run::None,
             run_waits: 0,
+            waits_for_others: false,
             wait_until: 0,
             keep_awake: 0,
             completed: Vec::new(),
@@ -313,6 +316,8 @@ impl Data {
         let now = self.now();
         let has_run = self.setup.active.description.handlers.run;
         let mut inner = self.lock();
+        // What is decided now is not to be by a clock that ran ahead.
+        inner.look_at_clock(now);
         if inner.is_cut || (is_last && !inner.holds_stop()) {
             // Nobody will complete these any more.
             inner.is_interrupted |= inner.queue.restore_all();
@@ -428,7 +433,7 @@ impl Inner {
     }
 
     fn is_run_busy(&self) -> bool {
-        self.run == Run::Running && self.run_waits == 0
+        self.run == Run::Running && (self.run_waits == 0 || self.waits_for_others)
     }
 
     fn is_unchanged(&self) -> bool {
