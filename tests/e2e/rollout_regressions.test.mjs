@@ -50,7 +50,8 @@ test('a deploy starts each awake actor once, whatever else is in its way', async
   await host.deploy('account_v2');
   const status = await until('all have gone over', async () => {
     const status = await host.rollout('account');
-    return status.toMove === 0 && status.onNewest === all.length && status;
+    // It counts as moved before it has started.
+    return status.toMove === 0 && status.onNewest === all.length && status.started >= all.length && status;
   });
   assert.equal(status.started, all.length);
 });

@@ -209,7 +209,9 @@ async fn look(
 ) -> greenroom_storage::Result<Millis> {
     let now = alarms.clock.now();
     if alarms.was_set_back(now) {
-        pull(storage, now).await?;
+        // Not done: it is looked at again.
+        let again = |_: &greenroom_storage::Error| alarms.latest.store(NEVER, Ordering::Release);
+        pull(storage, now).await.inspect_err(again)?;
     }
     let mut next = Millis(
         now.0

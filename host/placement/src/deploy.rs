@@ -149,7 +149,7 @@ impl Registry {
                 report,
             });
         }
-        let compared_with = newest.map(|newest| newest.id());
+        let compared_with = component.as_deref().map(both);
         let (revision, is_new) = self.put(upload, compared_with, options).await?;
         Ok(Deployment {
             revision: Some(revision),
@@ -219,7 +219,11 @@ impl Registry {
             Rehearsal::No => return Ok(()),
             // An earlier deploy, or one that was rolled back, may have left states that have still to be migrated, or
             // that this one cannot read.
-            Rehearsal::IfMigrated if !self.has_other_versions(upload).await? => return Ok(()),
+            Rehearsal::IfMigrated
+                if !migrates(upload) && !self.has_other_versions(upload).await? =>
+            {
+                return Ok(());
+            }
             Rehearsal::IfMigrated => Some(most),
             Rehearsal::All => None,
             Rehearsal::Sample(count) => Some(count.min(SAMPLE_MAX)),
@@ -250,7 +254,11 @@ impl Registry {
     async fn has_other_versions(&self, upload: &Upload) -> Result<bool, ActorError> {
         let revisions = self.foundation.storage.revisions(&upload.name).await;
         for revision in revisions.map_err(storage_error)? {
-            let was = parse(&revision)?.actor_types;
+            // One that cannot be read any more may have had any.
+            let Ok(was) = parse(&revision) else {
+                return Ok(true);
+            };
+            let was = was.actor_types;
             let is_other = upload.description.actor_types.iter().any(|new| {
                 let mut was = was.iter();
                 was.any(|was| was.name == new.name && was.state_version != new.state_version)
@@ -282,13 +290,13 @@ impl Registry {
     async fn put(
         &self,
         upload: Upload,
-        compared_with: Option<RevisionId>,
+        compared_with: Option<(RevisionId, RevisionId)>,
         options: DeployOptions,
     ) -> Result<(RevisionInfo, bool), ActorError> {
         let _turn = self.changing.lock().await;
         let component = self.component(&upload.name);
-        // It may have been rolled back, or held up, while the upload was tried.
-        let newest = component.as_ref().map(|component| component.newest().id());
+        // It may have been rolled back, or held up, or have arrived, while the upload was tried.
+        let newest = component.as_deref().map(both);
         let is_held_up = component.as_deref().and_then(under_way).is_some();
         if newest != compared_with || is_held_up {
             let text = format!("{} was changed meanwhile; try again", upload.name);
@@ -362,6 +370,17 @@ impl Registry {
             both.any(|deployed| deployed.record.hash == hash)
         })
     }
+}
+
+/// Whether it can migrate anything at all.
+fn migrates(upload: &Upload) -> bool {
+    let mut types = upload.description.actor_types.iter();
+    types.any(|t| !t.migrates_from.is_empty())
+}
+
+/// What an upload is compared with.
+fn both(component: &Component) -> (RevisionId, RevisionId) {
+    (component.newest().id(), component.current.id())
 }
 
 fn newest_info(component: &Component) -> RevisionInfo {

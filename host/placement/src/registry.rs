@@ -290,6 +290,12 @@ impl Revisions for Registry {
         let health = self.tables().watched.get(&on).cloned();
         if let Some(health) = health {
             health.report(actor, report);
+        } else if matches!(report, Report::Failed(_)) {
+            let components = self.all().into_iter();
+            let left = components.filter(|component| component.current.id() == on);
+            for rollout in left.filter_map(|component| component.rollout.clone()) {
+                rollout.health.forgive(actor);
+            }
         }
     }
 

@@ -35,6 +35,8 @@ enum Outcome {
     Arrived(RevisionId),
     /// It does badly.
     Failed(RevisionId, String),
+    /// It has not been well enough to arrive.
+    Unfit(RevisionId, String),
 }
 
 /// Looks after the rollouts of one component, for as long as the host runs.
@@ -43,7 +45,8 @@ pub(crate) async fn drive(router: Arc<Router>, name: ComponentName) {
         let done = match outcome(&router, &component).await {
             Outcome::Changed => Ok(()),
             Outcome::Arrived(target) => arrive(&router, &name, target).await,
-            Outcome::Failed(target, why) => roll_back(&router, &name, target, why).await,
+            Outcome::Failed(target, why) => roll_back(&router, &name, target, why, false).await,
+            Outcome::Unfit(target, why) => roll_back(&router, &name, target, why, true).await,
         };
         if let Err(error) = done {
             error!(component = %name, %error, "a rollout could not be brought on; trying again");
@@ -66,8 +69,8 @@ async fn outcome(router: &Router, component: &Component) -> Outcome {
                 sleep(router.foundation.limits.rollout_window).await;
                 let target = rollout.target.id();
                 router.started_on(target).await;
-                match rollout.health.objection(rollout.plan.is_forced) {
-                    Some(why) => Outcome::Failed(target, why),
+                match rollout.health.objection() {
+                    Some(why) => Outcome::Unfit(target, why),
                     None => Outcome::Arrived(target),
                 }
             }
@@ -133,11 +136,15 @@ async fn roll_back(
     name: &ComponentName,
     target: RevisionId,
     why: String,
+    unless_paused: bool,
 ) -> Result<(), ActorError> {
     let _turn = router.registry.changing.lock().await;
     let Some(component) = under_way(router, name, target) else {
         return Ok(());
     };
+    if unless_paused && component.rollout.as_ref().is_some_and(|r| r.is_paused) {
+        return Ok(());
+    }
     let back = Component {
         rollout: None,
         ..Component::clone(&component)

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// The window slides in so many steps.
 const STEPS: u32 = 30;
-/// Actors that are told apart; with more, the first stand for all.
+/// Actors that are told apart; with more, half of them stand for all, then a quarter, and so on.
 const ACTORS_MAX: usize = 20_000;
 /// Reasons that are remembered, for whoever asks why.
 const REASONS_MAX: usize = 16;
@@ -26,14 +26,17 @@ pub(crate) struct Bounds {
     pub(crate) percent: u32,
     /// Failures that it takes at least.
     pub(crate) failures_min: u32,
+    /// That some cannot start was known before, and accepted.
+    pub(crate) is_forced: bool,
 }
 
 impl Bounds {
-    pub(crate) const fn of(limits: &Limits) -> Self {
+    pub(crate) const fn of(limits: &Limits, is_forced: bool) -> Self {
         Self {
             window: limits.rollout_window,
             percent: limits.rollout_failures_percent,
             failures_min: limits.rollout_failures_min,
+            is_forced,
         }
     }
 }
@@ -64,6 +67,10 @@ struct Inner {
     /// When those that are long past were last taken out.
     swept: Option<Instant>,
     reasons: Vec<String>,
+    /// The last of them.
+    last_reason: String,
+    /// Of so many actors one is told apart: a power of two, less one.
+    mask: u32,
     /// Why it was too bad, when it first was.
     verdict: Option<String>,
 }
@@ -116,17 +123,20 @@ impl Health {
     pub(crate) fn report(&self, actor: ActorId, report: Report<'_>) {
         let mut inner = self.lock();
         let now = Instant::now();
-        let Bounds { window, .. } = self.bounds;
-        if !inner.tell_apart(actor, report, now) {
-            return;
-        }
-        while inner
-            .steps
-            .front()
-            .is_some_and(|step| now.duration_since(step.began) > window)
-        {
-            inner.steps.pop_front();
-        }
+        let Bounds {
+            window, is_forced, ..
+        } = self.bounds;
+        inner.total.add(report);
+        let report = match report {
+            // It was known before.
+            Report::Failed(reason) if is_forced => {
+                inner.note(reason);
+                Report::Busy
+            }
+            report => report,
+        };
+        inner.tell_apart(actor, report, now);
+        inner.slide(now, window);
         let is_current = |step: &Step| now.duration_since(step.began) < window / STEPS;
         if !inner.steps.back().is_some_and(is_current) {
             inner.steps.push_back(Step {
@@ -137,7 +147,6 @@ impl Health {
         if let Some(step) = inner.steps.back_mut() {
             step.counts.add(report);
         }
-        inner.total.add(report);
         if let Report::Failed(reason) | Report::Crashed(reason) = report {
             inner.note(reason);
             self.judge(&mut inner, now);
@@ -145,33 +154,41 @@ impl Health {
     }
 
     /// Why the revision is not to arrive, though it was not too bad so far: most of those that were on it could not start,
-    /// or most of those that had something to do broke down over it, however few they are. If it was forced, that some cannot
-    /// start was known before.
-    pub(crate) fn objection(&self, is_forced: bool) -> Option<String> {
+    /// or most of those that had something to do broke down over it, however few they are.
+    pub(crate) fn objection(&self) -> Option<String> {
         let mut inner = self.lock();
         let Bounds {
             window,
             percent,
             failures_min,
+            ..
         } = self.bounds;
+        let now = Instant::now();
         inner.swept = None;
-        inner.sweep(Instant::now(), window);
+        inner.sweep(now, window);
+        inner.slide(now, window);
         let is_too_much = |failing: usize, all: usize| failing * 100 > all * percent as usize;
         let (down, all) = (inner.down.len(), inner.all.len());
-        let last = inner.reasons.last().map_or("", String::as_str);
-        if !is_forced && is_too_much(down, all) {
+        let last = &inner.last_reason;
+        if is_too_much(down, all) {
             return Some(format!(
                 "{down} of {all} actors could not start ({percent} % may); for example: {last}"
             ));
         }
         let (failing, busy) = (inner.failing.len(), inner.busy.len());
         let failures = inner.recent().failed + inner.recent().crashed;
-        (failures >= failures_min.into() && is_too_much(failing, busy)).then(|| {
+        let is_meant = failures >= failures_min.into() && inner.is_more_than_one();
+        (is_meant && is_too_much(failing, busy)).then(|| {
             format!(
                 "{failing} of the {busy} actors that had something to do within {window:?} failed ({percent} % may); for \
                  example: {last}"
             )
         })
+    }
+
+    /// An actor could not start on the revision that was there before, either.
+    pub(crate) fn forgive(&self, actor: ActorId) {
+        self.lock().forgive(actor);
     }
 
     /// Why the revision is to be rolled back, if it is.
@@ -208,14 +225,16 @@ impl Health {
             window,
             percent,
             failures_min,
+            ..
         } = self.bounds;
         inner.sweep(now, window);
         let (failing, seen) = (inner.failing.len() as u64, inner.seen.len() as u64);
         let is_too_much = failing * 100 > seen * u64::from(percent);
-        if inner.verdict.is_some() || failures < failures_min.into() || !is_too_much {
+        let is_meant = failures >= failures_min.into() && inner.is_more_than_one();
+        if inner.verdict.is_some() || !is_meant || !is_too_much {
             return;
         }
-        let last = inner.reasons.last().map_or("", String::as_str);
+        let last = &inner.last_reason;
         inner.verdict = Some(format!(
             "{failing} of {seen} actors failed within {window:?} ({percent} % may), {failures} times: {} \
              could not start, {} broke down; for example: {last}",
@@ -231,10 +250,10 @@ impl Health {
 }
 
 impl Inner {
-    /// Notes what an actor has come to; `false` if there are too many to tell it apart from others.
-    fn tell_apart(&mut self, actor: ActorId, report: Report<'_>, now: Instant) -> bool {
-        if self.all.len() >= ACTORS_MAX && !self.all.contains(&actor) {
-            return false;
+    /// Notes what an actor has come to, if it is one of those that are told apart.
+    fn tell_apart(&mut self, actor: ActorId, report: Report<'_>, now: Instant) {
+        if luck(actor) & self.mask != 0 {
+            return;
         }
         self.all.insert(actor);
         self.seen.insert(actor, now);
@@ -249,7 +268,43 @@ impl Inner {
         if matches!(report, Report::Failed(_)) {
             self.down.insert(actor);
         }
-        true
+        if self.all.len() > ACTORS_MAX {
+            self.halve();
+        }
+    }
+
+    /// From now on only half of the actors are told apart, whoever comes.
+    fn halve(&mut self) {
+        let mask = self.mask << 1 | 1;
+        self.mask = mask;
+        let is_told = |actor: &ActorId| luck(*actor) & mask == 0;
+        self.all.retain(is_told);
+        self.down.retain(is_told);
+        for actors in [&mut self.seen, &mut self.busy, &mut self.failing] {
+            actors.retain(|actor, _| is_told(actor));
+        }
+    }
+
+    /// An actor that fails wherever it is says nothing of a revision.
+    fn forgive(&mut self, actor: ActorId) {
+        self.all.remove(&actor);
+        self.down.remove(&actor);
+        for actors in [&mut self.seen, &mut self.busy, &mut self.failing] {
+            actors.remove(&actor);
+        }
+    }
+
+    /// One actor alone says little of the others, if there are any.
+    fn is_more_than_one(&self) -> bool {
+        self.failing.len() > 1 || self.all.len() == 1
+    }
+
+    /// Takes the steps out that are long past.
+    fn slide(&mut self, now: Instant, window: Duration) {
+        let is_past = |step: &Step| now.duration_since(step.began) > window;
+        while self.steps.front().is_some_and(is_past) {
+            self.steps.pop_front();
+        }
     }
 
     /// Takes out what is long past, from time to time.
@@ -276,10 +331,17 @@ impl Inner {
         // The first line; what follows is a backtrace.
         let line = reason.lines().next().unwrap_or_default();
         let reason: String = line.chars().take(REASON_CHARS_MAX).collect();
+        self.last_reason.clone_from(&reason);
         if self.reasons.len() < REASONS_MAX && !self.reasons.contains(&reason) {
             self.reasons.push(reason);
         }
     }
+}
+
+/// Bits of an id that are as good as random, and that no plan goes by.
+#[expect(clippy::cast_possible_truncation, reason = "these bits are meant")]
+const fn luck(actor: ActorId) -> u32 {
+    (actor.as_u128() >> 24) as u32
 }
 
 #[cfg(test)]
@@ -291,6 +353,7 @@ mod tests {
             window: Duration::from_secs(30),
             percent: 10,
             failures_min: 5,
+            is_forced: false,
         })
     }
 
@@ -340,17 +403,16 @@ mod tests {
         report(&health, Report::Failed("no owner"), 0..3);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(health.verdict(), None, "so few");
-        let objection = health.objection(false).unwrap();
+        let objection = health.objection().unwrap();
         assert!(
             objection.starts_with("3 of 3 actors could not start"),
             "{objection}"
         );
-        assert_eq!(health.objection(true), None, "that was known");
         report(&health, Report::Started, 0..3);
-        assert_eq!(health.objection(false), None);
+        assert_eq!(health.objection(), None);
         report(&health, Report::Started, 3..100);
         report(&health, Report::Failed("no owner"), 0..3);
-        assert_eq!(health.objection(false), None, "so few of so many");
+        assert_eq!(health.objection(), None, "so few of so many");
     }
 
     #[tokio::test(start_paused = true)]
@@ -377,13 +439,61 @@ mod tests {
         report(&health, Report::Crashed("over each call"), 0..3);
         report(&health, Report::Crashed("over each call"), 0..3);
         assert_eq!(health.verdict(), None);
-        let objection = health.objection(false).unwrap();
+        let objection = health.objection().unwrap();
         assert!(
             objection.starts_with("3 of the 13 actors that had something to do"),
             "{objection}"
         );
         report(&health, Report::Busy, 60..90);
-        assert_eq!(health.objection(false), None);
+        assert_eq!(health.objection(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_some_cannot_start_says_nothing_if_it_was_known() {
+        let health = Health::new(Bounds {
+            is_forced: true,
+            ..health().bounds
+        });
+        report(&health, Report::Failed("no owner"), 0..50);
+        report(&health, Report::Started, 50..60);
+        assert_eq!((health.verdict(), health.objection()), (None, None));
+        assert_eq!(health.counts().failed, 50);
+        assert_eq!(health.reasons(), ["no owner"]);
+        report(&health, Report::Crashed("a panic"), 50..60);
+        assert!(health.verdict().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_fails_everywhere_is_forgiven_and_one_alone_is_not_enough() {
+        let health = health();
+        report(&health, Report::Failed("no owner"), 0..1);
+        assert!(health.objection().is_some());
+        health.forgive(ActorId::from_u128(0));
+        assert_eq!(health.objection(), None);
+        report(&health, Report::Busy, 1..4);
+        for _ in 0..100 {
+            report(&health, Report::Crashed("mine"), 9..10);
+        }
+        assert_eq!((health.verdict(), health.objection()), (None, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_very_many_actors_a_part_stands_for_all() {
+        let health = health();
+        let actors = |from: u128, to: u128| (from..to).map(|n| ActorId::from_u128(n << 24));
+        for actor in actors(0, 50_000) {
+            health.report(actor, Report::Started);
+        }
+        for actor in actors(0, 4_000) {
+            health.report(actor, Report::Crashed("a panic"));
+        }
+        assert_eq!(health.verdict(), None, "8 of a hundred");
+        assert!(health.lock().all.len() <= ACTORS_MAX);
+        for actor in actors(4_000, 6_000) {
+            health.report(actor, Report::Crashed("a panic"));
+        }
+        assert!(health.verdict().is_some(), "12 of a hundred");
+        assert_eq!(health.counts().crashed, 6_000);
     }
 
     #[tokio::test(start_paused = true)]

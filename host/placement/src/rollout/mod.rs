@@ -58,11 +58,11 @@ impl Rollout {
     ) -> Self {
         Self {
             target,
+            health: Arc::new(Health::new(Bounds::of(&foundation.limits, plan.is_forced))),
             patterns: plan.patterns(),
             plan,
             is_paused: false,
             begun_at,
-            health: Arc::new(Health::new(Bounds::of(&foundation.limits))),
         }
     }
 }
