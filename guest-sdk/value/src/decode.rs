@@ -16,7 +16,7 @@ pub fn decode(bytes: &[u8]) -> Result<Value, Error> {
 
 /// As [`decode`], for bytes from a JavaScript client: there, an integer written in eight bytes is a `BigInt`,
 /// however small it is, and every number that is not fits into four bytes or is a float. Texts may have lone surrogates
-/// in them, or whatever else is no UTF-8; each is replaced by U+FFFD.
+/// in them; each is replaced by U+FFFD.
 ///
 /// # Errors
 ///

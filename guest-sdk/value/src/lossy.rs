@@ -5,21 +5,21 @@ use minicbor::Decoder;
 
 use crate::Error;
 
-/// What stands for everything that is no character.
+/// What stands for half of a character.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
-/// Reads a text; what is no character in it is replaced.
+/// Reads a text; halves of characters in it are replaced. Anything else that is no UTF-8 is an error.
 pub(crate) fn read_text(d: &mut Decoder<'_>) -> Result<String, Error> {
     let position = d.position();
     let input = d.input();
     let mut at = position;
     let broken = || Error::Malformed {
         position,
-        reason: "a text that is not all there".to_owned(),
+        reason: "a text that is not all there, or no UTF-8".to_owned(),
     };
-    let bytes = whole(input, &mut at).ok_or_else(broken)?;
+    let text = whole(input, &mut at).and_then(to_text);
     d.set_position(at);
-    Ok(to_text(bytes))
+    text.ok_or_else(broken)
 }
 
 /// The bytes of a text, of either form.
@@ -67,15 +67,14 @@ fn take<'b>(input: &'b [u8], at: &mut usize, head: usize, length: u64) -> Option
     Some(bytes)
 }
 
-fn to_text(bytes: Vec<u8>) -> String {
-    match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(broken) => {
+fn to_text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes)
+        .or_else(|broken| {
             let mut bytes = broken.into_bytes();
             replace_halves(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        }
-    }
+            String::from_utf8(bytes)
+        })
+        .ok()
 }
 
 /// Replaces surrogates, which have three bytes each, as the replacement has.
@@ -101,7 +100,6 @@ mod tests {
             (&b"\x64x\xed\xa0\xbd"[..], "x\u{fffd}"),
             (b"\x66\xed\xa0\xbd\xed\xa0\xbd", "\u{fffd}\u{fffd}"),
             (b"\x63\xed\x9f\xbf", "\u{d7ff}"),
-            (b"\x63a\xffb", "a\u{fffd}b"),
             (b"\x78\x04x\xed\xb0\x80", "x\u{fffd}"),
             (b"\x7f\x61a\x64x\xed\xa0\xbd\xff", "ax\u{fffd}"),
             (b"\x60", ""),
@@ -119,9 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_all_there_is_refused() {
+    fn what_is_not_all_there_or_anything_else_is_refused() {
         for bytes in [
             &b"\x64abc"[..],
+            b"\x63a\xffb",
+            b"\x63\xed\xa0\x20",
             b"\x78",
             b"\x7b\xff\xff\xff\xff\xff\xff\xff\xff",
             b"\x7f\x61a",
