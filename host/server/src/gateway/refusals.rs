@@ -57,13 +57,12 @@ impl Refusals {
             }
             times
         };
-        let times = count(Some(hasher.finish()));
-        let delay = (FIRST * 2_u32.saturating_pow(times.min(16))).min(LONGEST);
-        if count(None) < MANY {
-            delay
-        } else {
-            delay.max(MANY_DELAY)
+        // Beyond that, what it asks for takes no room any more.
+        if count(None) >= MANY {
+            return MANY_DELAY;
         }
+        let times = count(Some(hasher.finish()));
+        (FIRST * 2_u32.saturating_pow(times.min(16))).min(LONGEST)
     }
 }
 

@@ -76,9 +76,9 @@ impl Watch {
             _ = self.watcher.unwatch(gone);
             _ = self.watcher.unwatch(&gone.join("src"));
         }
-        for new in folders.difference(&before) {
-            // What cannot be watched is built all the same.
-            _ = watch(&mut self.watcher, new);
+        // All of them: one may lie in another that is not watched any more. What cannot be watched is built all the same.
+        for folder in &folders {
+            _ = watch(&mut self.watcher, folder);
         }
     }
 
