@@ -17,7 +17,7 @@ mod sqlite;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, Head, KvQuery, Millis};
+use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, KvQuery, Millis};
 
 pub use error::{Error, Result};
 pub use memory::Memory;
@@ -25,7 +25,7 @@ pub use record::{
     ActorRecord, ActorRow, Alarm, Commit, ComponentRecord, ConnChange, ConnRecord, Created,
     DataChanges, Kept, ListQuery, MessageChange, Migrated, NewActor, NewAlarm, NewRevision, Opened,
     Page, Pin, PinnedActor, PutRevision, Replaced, RevisionId, RevisionRecord, RolloutRecord,
-    ScheduleChange, StoredPairs, Switch,
+    ScheduleChange, StateSeen, StoredPairs, Switch,
 };
 pub use sqlite::Sqlite;
 
@@ -181,13 +181,12 @@ pub trait Pins: Send + Sync + 'static {
     ///
     /// A pin because of a refused revision takes the place of none that an operator has made, and is only made while some
     /// component is on that revision, or on the way to it. One that an operator makes is only made while the code of its
-    /// revision is kept. With `state_head`, either is only made if the state is still the one of that head. `false` if it was
-    /// not made.
+    /// revision is kept. With `seen`, either is only made if that is still so of the state. `false` if it was not made.
     ///
     /// # Errors
     ///
     /// [`Error::Gone`] if the actor was destroyed.
-    async fn pin(&self, actor: ActorRow, pin: Pin, state_head: Option<Head>) -> Result<bool>;
+    async fn pin(&self, actor: ActorRow, pin: Pin, seen: Option<StateSeen>) -> Result<bool>;
 
     /// Lets an actor go with the others again, if it is pinned: because `refused` was refused or, without that, whyever.
     /// `false` if not. Durable when it returns.

@@ -74,6 +74,29 @@ pub struct Page {
     pub has_more: bool,
 }
 
+/// What somebody who looked at an actor's state has seen of it, for a change that is only right while that is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateSeen {
+    /// There was none.
+    Nothing,
+    /// Its shape had this version. Its content may change.
+    OfVersion(u32),
+    /// The commit that wrote it made this of the head. Nothing of it may change.
+    At(Head),
+}
+
+impl StateSeen {
+    /// Whether it is so of a state with this version and head; `version` is none if there is no state.
+    #[must_use]
+    pub fn is_so(self, version: Option<u32>, head: Head) -> bool {
+        match self {
+            Self::Nothing => version.is_none(),
+            Self::OfVersion(seen) => version == Some(seen),
+            Self::At(seen) => head == seen,
+        }
+    }
+}
+
 /// What a new activation starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {

@@ -6,7 +6,7 @@ use greenroom_actor::Order;
 use greenroom_model::{ActorError, ActorId, Millis, Revision, codes};
 use greenroom_storage::{
     ActorRecord, ActorRow, Error as StorageError, Opened, Pin, PinnedActor, RevisionId,
-    RevisionRecord,
+    RevisionRecord, StateSeen,
 };
 
 use super::Component;
@@ -109,9 +109,15 @@ impl Router {
             );
             return Err(ActorError::new(codes::COMPONENT_REVISION_NOT_FOUND, text));
         };
-        let version = match self.put_back(&actor, &opened, &revisions).await? {
-            Some(version) => Some(version),
-            None => opened.state.as_ref().map(|_| opened.state_version),
+        // A state that will be put back is one that the next commit may do away with; the version of another only changes
+        // with the code.
+        let written = opened.state.as_ref().map(|_| opened.state_version);
+        let (version, seen) = match self.put_back(&actor, &opened, &revisions).await? {
+            Some(version) => (Some(version), StateSeen::At(opened.state_head)),
+            None => (
+                written,
+                written.map_or(StateSeen::Nothing, StateSeen::OfVersion),
+            ),
         };
         check_fit(record, &actor, version)?;
         let pin = Pin {
@@ -121,7 +127,7 @@ impl Router {
             at: self.foundation.clock.now(),
         };
         let storage = &self.foundation.storage;
-        let pinned = storage.pin(actor.row, pin, Some(opened.state_head)).await;
+        let pinned = storage.pin(actor.row, pin, Some(seen)).await;
         if !pinned.map_err(storage_error)? {
             return Ok(None);
         }

@@ -6,7 +6,7 @@ use greenroom_model::{ActorType, ComponentHash, ComponentName, Head, Millis};
 use super::{Awake, state};
 use crate::{
     ActorRow, Commit, DataChanges, Error, NewAlarm, NewRevision, Opened, Pin, Replaced, RevisionId,
-    Storage, Switch,
+    StateSeen, Storage, Switch,
 };
 
 /// An actor with a state of version 1, by revision 1.
@@ -235,20 +235,21 @@ pub(super) async fn pins_hold_until_they_are_taken_out(storage: &dyn Storage) {
 
 /// An operator's pin is made only while things are as they were when somebody looked.
 async fn only_as_looked_at(storage: &dyn Storage, awake: &Awake<'_>, pin: &Pin) {
-    let head = awake.opened.state_head;
-    let other = Some(Head(head.0 + 1));
-    assert!(
-        !storage
-            .pin(awake.actor.row, pin.clone(), other)
-            .await
-            .unwrap()
-    );
-    assert!(
-        storage
-            .pin(awake.actor.row, pin.clone(), Some(head))
-            .await
-            .unwrap()
-    );
+    let opened = storage.peek(awake.actor.row).await.unwrap();
+    let (head, version) = (opened.state_head, opened.state_version);
+    let others = [
+        StateSeen::Nothing,
+        StateSeen::OfVersion(version + 1),
+        StateSeen::At(Head(head.0 + 1)),
+    ];
+    for other in others {
+        let made = storage.pin(awake.actor.row, pin.clone(), Some(other)).await;
+        assert!(!made.unwrap(), "{other:?}");
+    }
+    for seen in [StateSeen::OfVersion(version), StateSeen::At(head)] {
+        let made = storage.pin(awake.actor.row, pin.clone(), Some(seen)).await;
+        assert!(made.unwrap(), "{seen:?}");
+    }
     let nowhere = Pin {
         revision: RevisionId(7_777),
         ..pin.clone()

@@ -1,15 +1,15 @@
 //! Which actors stay on a revision of their own.
 
 use async_trait::async_trait;
-use greenroom_model::{ComponentName, Head};
+use greenroom_model::ComponentName;
 
 use super::Memory;
-use crate::record::{ActorRow, Pin, PinnedActor, RevisionId};
+use crate::record::{ActorRow, Pin, PinnedActor, RevisionId, StateSeen};
 use crate::{Error, Pins, Result};
 
 #[async_trait]
 impl Pins for Memory {
-    async fn pin(&self, actor: ActorRow, pin: Pin, state_head: Option<Head>) -> Result<bool> {
+    async fn pin(&self, actor: ActorRow, pin: Pin, seen: Option<StateSeen>) -> Result<bool> {
         let data = &mut *self.data();
         let is_used = |id| data.components.in_use().any(|used| used == id);
         let is_of_use = match pin.refused {
@@ -19,7 +19,11 @@ impl Pins for Memory {
         let kept = data.kept.get_mut(&actor).ok_or(Error::Gone)?;
         let is_operators = |pin: &Pin| pin.refused.is_none();
         let is_taken = pin.refused.is_some() && kept.pin.as_ref().is_some_and(is_operators);
-        let is_other = state_head.is_some_and(|head| head != kept.peek().state_head);
+        let is_other = seen.is_some_and(|seen| {
+            let opened = kept.peek();
+            let version = opened.state.map(|_| opened.state_version);
+            !seen.is_so(version, opened.state_head)
+        });
         if is_taken || !is_of_use || is_other {
             return Ok(false);
         }

@@ -30,14 +30,14 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, Head, KvQuery, Millis};
+use greenroom_model::{ActorId, ActorName, ComponentHash, ComponentName, KvQuery, Millis};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::record::{
     ActorRecord, ActorRow, Alarm, Commit, ComponentRecord, Created, Kept, ListQuery, Migrated,
     NewActor, NewRevision, Opened, Page, Pin, PinnedActor, PutRevision, RevisionId, RevisionRecord,
-    StoredPairs, Switch,
+    StateSeen, StoredPairs, Switch,
 };
 use crate::{Actors, Alarms, Components, Directory, Error, Pins, Result};
 
@@ -332,8 +332,8 @@ impl Components for Sqlite {
 
 #[async_trait]
 impl Pins for Sqlite {
-    async fn pin(&self, actor: ActorRow, pin: Pin, state_head: Option<Head>) -> Result<bool> {
-        self.change(move |connection| pins::put(connection, actor, &pin, state_head))
+    async fn pin(&self, actor: ActorRow, pin: Pin, seen: Option<StateSeen>) -> Result<bool> {
+        self.change(move |connection| pins::put(connection, actor, &pin, seen))
             .await
     }
 

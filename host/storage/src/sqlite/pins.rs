@@ -4,7 +4,7 @@ use greenroom_model::{ComponentName, Head, Millis};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row::{ACTOR_COLUMNS, actor, number};
-use crate::record::{ActorRow, Pin, PinnedActor, RevisionId};
+use crate::record::{ActorRow, Pin, PinnedActor, RevisionId, StateSeen};
 use crate::{Error, Result};
 
 const PIN_COLUMNS: &str = "revision, refused, reason, at_ms";
@@ -31,33 +31,27 @@ pub(super) fn put(
     connection: &Connection,
     row: ActorRow,
     pin: &Pin,
-    state_head: Option<Head>,
+    seen: Option<StateSeen>,
 ) -> rusqlite::Result<Result<bool>> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM actor_data WHERE row = ?1)";
-    let is_there: bool = connection
-        .prepare_cached(sql)?
-        .query_row([row.0], |row| row.get(0))?;
-    if !is_there {
+    let sql =
+        "SELECT iif(state IS NULL, NULL, state_version), state_head FROM actor_data WHERE row = ?1";
+    let stands = |row: &Row<'_>| Ok((row.get(0)?, Head(row.get(1)?)));
+    let stands = connection.prepare_cached(sql)?.query_row([row.0], stands);
+    let Some((version, head)) = stands.optional()? else {
         return Ok(Err(Error::Gone));
+    };
+    if seen.is_some_and(|seen| !seen.is_so(version, head)) {
+        return Ok(Ok(false));
     }
     let sql = "INSERT OR REPLACE INTO pins (row, revision, refused, reason, at_ms)
                SELECT ?1, ?2, ?3, ?4, ?5
-               WHERE EXISTS (SELECT 1 FROM actor_data WHERE row = ?1 AND (?6 IS NULL OR state_head = ?6))
-               AND CASE WHEN ?3 IS NULL
+               WHERE CASE WHEN ?3 IS NULL
                    THEN EXISTS (SELECT 1 FROM revisions JOIN component_bytes USING (hash) WHERE id = ?2)
                    ELSE NOT EXISTS (SELECT 1 FROM pins WHERE row = ?1 AND refused IS NULL)
                        AND EXISTS (SELECT 1 FROM components WHERE current = ?3 OR target = ?3)
                    END";
     let refused = pin.refused.map(|refused| refused.0);
-    let state_head = state_head.map(|head| number(head.0));
-    let values = params![
-        row.0,
-        pin.revision.0,
-        refused,
-        pin.reason,
-        pin.at.0,
-        state_head
-    ];
+    let values = params![row.0, pin.revision.0, refused, pin.reason, pin.at.0];
     Ok(Ok(connection.prepare_cached(sql)?.execute(values)? == 1))
 }
 
