@@ -301,6 +301,7 @@ impl Life {
             revisions: &self.parts.revisions,
             from_version: active.migrates(&opened.state, opened.state_version),
             migrated: None,
+            is_keeping_migrated: false,
             identity: &self.identity,
             active,
             storage: &self.parts.storage,

@@ -88,6 +88,8 @@ pub(crate) struct Activation<'a> {
     pub(crate) from_version: Option<u32>,
     /// What that state has become, until it is committed.
     pub(crate) migrated: Option<Bytes>,
+    /// The commit under way is the one that keeps it.
+    pub(crate) is_keeping_migrated: bool,
     pub(crate) storage: &'a Arc<dyn Storage>,
     pub(crate) limits: &'a Limits,
     pub(crate) shared: &'a Arc<Shared>,
@@ -202,8 +204,10 @@ impl Activation<'_> {
             self.say_goodbyes(guest, &mut running);
             let is_idle = was_idle && !options.no_sleep;
             // A migrated state is committed by itself, with what the start has changed and nothing else, so that it can be
-            // told whether anything was changed since.
-            let has_started = self.is_started && self.migrated.is_none();
+            // told whether anything was changed since. Nobody is served before it is kept: if it is refused, because
+            // the actor was pinned meanwhile, all who have called go to where the pin says.
+            let is_kept = self.migrated.is_none() && !self.is_keeping_migrated;
+            let has_started = self.is_started && is_kept;
             let is_full = running.len() >= self.limits.turns_max || self.is_loaded();
             let has_room = has_started && !is_full;
             let is_due = self.gate.waiting() >= WAITING_MAX || self.migrated.is_some();

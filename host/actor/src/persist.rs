@@ -114,6 +114,7 @@ impl Activation<'_> {
         };
         let storage = self.storage.clone();
         self.gate.begin_commit();
+        self.is_keeping_migrated = is_migrated;
         self.commit = Some(Box::pin(async move { storage.commit(commit).await }));
     }
 
@@ -121,6 +122,7 @@ impl Activation<'_> {
         match kept {
             Ok(kept) => {
                 self.head.0 += 1;
+                self.is_keeping_migrated = false;
                 self.data.committed(kept);
                 self.gate.end_commit();
                 self.tell_busy();
