@@ -11,6 +11,7 @@ use greenroom_runtime::{Compiled, Engine, Refused};
 use greenroom_storage::{
     Error as StorageError, NewRevision, PutRevision, RevisionId, RevisionRecord,
 };
+use tokio::sync::MutexGuard;
 use tracing::info;
 
 use crate::deployed::{Deployed, RevisionInfo, RevisionStatus, parse};
@@ -23,6 +24,8 @@ use crate::rollout::{Component, Plan, Rollout};
 
 /// Actors of one type in a sample: it is kept in memory.
 const SAMPLE_MAX: usize = 100_000;
+/// How often an upload is rehearsed while rollouts arrive.
+const REHEARSALS_MAX: usize = 3;
 
 /// How an upload is to be deployed.
 #[derive(Debug, Clone, Default)]
@@ -138,7 +141,8 @@ impl Registry {
         if let Some(error) = report.not_granted(&options.granted) {
             return Err(refused(error, &report));
         }
-        self.rehearse(&upload, &options, shown, &mut report).await?;
+        let rehearsed = self.rehearse_in_peace(&upload, &options, shown, &mut report);
+        let turn = rehearsed.await?;
         if let Some(error) = report.unfit().filter(|_| !options.is_forced) {
             return Err(refused(error, &report));
         }
@@ -149,8 +153,9 @@ impl Registry {
                 report,
             });
         }
-        let compared_with = component.as_deref().map(both);
-        let (revision, is_new) = self.put(upload, compared_with, options).await?;
+        let compared_with = newest.map(|newest| newest.id());
+        let put = self.put(&turn, upload, compared_with, options);
+        let (revision, is_new) = put.await?;
         Ok(Deployment {
             revision: Some(revision),
             is_new,
@@ -207,11 +212,40 @@ impl Registry {
         }
     }
 
+    /// Rehearses again if a rollout arrives meanwhile: what has arrived is overtaken no longer, and what it wrote stays.
+    /// Nothing changes what components run on while the caller holds what this returns.
+    async fn rehearse_in_peace(
+        &self,
+        upload: &Upload,
+        options: &DeployOptions,
+        shown: &UnderWay<'_>,
+        report: &mut Report,
+    ) -> Result<MutexGuard<'_, ()>, ActorError> {
+        let name = &upload.name;
+        for _ in 0..REHEARSALS_MAX {
+            let overtaken = self.overtaken(name);
+            report.rehearsal = None;
+            self.rehearse(upload, options, shown, overtaken, report)
+                .await?;
+            let turn = self.changing.lock().await;
+            if report.rehearsal.is_none() || overtaken == self.overtaken(name) {
+                return Ok(turn);
+            }
+        }
+        Err(changed_meanwhile(name))
+    }
+
+    /// The revision that a deploy would overtake now.
+    fn overtaken(&self, name: &ComponentName) -> Option<RevisionId> {
+        Some(self.component(name)?.rollout.as_ref()?.target.id())
+    }
+
     async fn rehearse(
         &self,
         upload: &Upload,
         options: &DeployOptions,
         shown: &UnderWay<'_>,
+        overtaken: Option<RevisionId>,
         report: &mut Report,
     ) -> Result<(), ActorError> {
         let most = self.foundation.limits.rehearsal_actors_max;
@@ -233,9 +267,6 @@ impl Registry {
         let compiled = Some(upload.compiled.clone());
         let target = Deployed::new(record, upload.description.clone(), compiled);
         let only_migrated = options.rehearsal == Rehearsal::IfMigrated;
-        let component = self.component(&upload.name);
-        let overtaken =
-            component.and_then(|component| Some(component.rollout.as_ref()?.target.id()));
         let wanted = Wanted {
             count_max,
             only_migrated,
@@ -289,18 +320,17 @@ impl Registry {
 
     async fn put(
         &self,
+        _turn: &MutexGuard<'_, ()>,
         upload: Upload,
-        compared_with: Option<(RevisionId, RevisionId)>,
+        compared_with: Option<RevisionId>,
         options: DeployOptions,
     ) -> Result<(RevisionInfo, bool), ActorError> {
-        let _turn = self.changing.lock().await;
         let component = self.component(&upload.name);
-        // It may have been rolled back, or held up, or have arrived, while the upload was tried.
-        let newest = component.as_deref().map(both);
+        // It may have been rolled back, or held up, while the upload was tried.
+        let newest = component.as_ref().map(|component| component.newest().id());
         let is_held_up = component.as_deref().and_then(under_way).is_some();
         if newest != compared_with || is_held_up {
-            let text = format!("{} was changed meanwhile; try again", upload.name);
-            return Err(ActorError::new(codes::COMPONENT_ROLLOUT_ACTIVE, text));
+            return Err(changed_meanwhile(&upload.name));
         }
         let created_at = self.foundation.clock.now();
         let new = NewRevision {
@@ -378,9 +408,9 @@ fn migrates(upload: &Upload) -> bool {
     types.any(|t| !t.migrates_from.is_empty())
 }
 
-/// What an upload is compared with.
-fn both(component: &Component) -> (RevisionId, RevisionId) {
-    (component.newest().id(), component.current.id())
+fn changed_meanwhile(name: &ComponentName) -> ActorError {
+    let text = format!("{name} was changed meanwhile; try again");
+    ActorError::new(codes::COMPONENT_ROLLOUT_ACTIVE, text)
 }
 
 fn newest_info(component: &Component) -> RevisionInfo {
