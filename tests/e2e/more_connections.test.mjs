@@ -126,6 +126,23 @@ describe('very many clients that leave one actor at once', () => {
   });
 });
 
+test('goodbyes that never end do not keep others from being said', async (t) => {
+  /** More than are said at once. */
+  const HANGING = 70;
+  const host = await startHost(t, { components: ['fixtures'], flags: ['--request-timeout', '1s'] });
+  const key = [fresh('gathering')];
+  const join = () => openCheaply(host, connectPath('gathering', key));
+  const sockets = await inParallel(OPENED_AT_ONCE, HANGING, join);
+  const last = await join();
+  await host.call('gathering', key, 'hang', true);
+  sockets.forEach((socket) => socket.destroy());
+  const counts = () => host.call('gathering', key, 'counts');
+  await until('hooks have begun for all of them', async () => (await counts())[0] === HANGING, { within: 30_000 });
+  await host.call('gathering', key, 'hang', false);
+  last.destroy();
+  await until('who leaves now is said goodbye', async () => (await counts())[1] === 1, { within: 30_000 });
+});
+
 describe('half a surrogate pair', () => {
   const host = useHost({ components: ['fixtures'] });
   const HALF = '\ud83d';

@@ -1,6 +1,6 @@
 //! From an actor that sleeps to one that serves, and on to its end.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -319,7 +319,7 @@ impl Life {
             opening: HashMap::new(),
             requests: HashMap::new(),
             goodbyes: VecDeque::new(),
-            saying: 0,
+            saying: HashSet::new(),
             scheduled: HashMap::new(),
             turns,
             gate: Gate::default(),

@@ -7,7 +7,7 @@
 //! A commit keeps the state as it is when the commit begins, with what unfinished turns have put so far:
 //! state belongs to the actor, not to the turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::conns::Conns;
 use crate::data::Data;
 use crate::entry::{Ended, Entry, Work, enter};
 use crate::gate::{Gate, Held};
-use crate::handle::{Begun, Call, Output, Shared};
+use crate::handle::{Call, Output, Shared};
 use crate::orders::Order;
 use crate::persist::{Committing, next_kept};
 use crate::revisions::{ActiveType, Report, Revisions};
@@ -113,8 +113,8 @@ pub(crate) struct Activation<'a> {
     /// What the guest has still to be told of connections that are over. There may be many at once, and they wait for room
     /// like everybody else.
     pub(crate) goodbyes: VecDeque<Goodbye>,
-    /// How many of them the guest is being told.
-    pub(crate) saying: usize,
+    /// The turns in which the guest is being told of some, and which are not overdue.
+    pub(crate) saying: HashSet<TurnId>,
     /// Raw requests whose responses are on their way, and whether the guest knows of their connections.
     pub(crate) requests: HashMap<ConnId, bool>,
     pub(crate) turns: &'a Turns,
@@ -208,7 +208,9 @@ impl Activation<'_> {
             // the actor was pinned meanwhile, all who have called go to where the pin says.
             let is_kept = self.migrated.is_none() && !self.is_keeping_migrated;
             let has_started = self.is_started && is_kept;
-            let is_full = running.len() >= self.limits.turns_max || self.is_loaded();
+            let is_full = running.len() >= self.limits.turns_max
+                || self.goodbyes.len() >= self.limits.actor_conns_max
+                || self.is_loaded();
             let has_room = has_started && !is_full;
             let is_due = self.gate.waiting() >= WAITING_MAX || self.migrated.is_some();
             let must_settle = is_due && self.commit.is_none();
@@ -285,15 +287,13 @@ impl Activation<'_> {
     where
         Self: 'g,
     {
-        while self.saying < GOODBYES_MAX
+        while self.saying.len() < GOODBYES_MAX
             && !self.is_loaded()
             && let Some(Goodbye { id, closed }) = self.goodbyes.pop_front()
         {
             let timeout = self.limits.request_timeout;
-            let turn = self
-                .turns
-                .begin_within(timeout, Begun::nobody(), <_>::default());
-            self.saying += 1;
+            let turn = self.turns.begin_alone_within(timeout);
+            self.saying.insert(turn);
             running.push(enter(guest, self.identity, Entry::Leave(turn, id, closed)));
         }
     }
@@ -415,7 +415,7 @@ impl Activation<'_> {
                 None
             }
             (Work::Leave(turn, id), output) => {
-                self.saying -= 1;
+                self.saying.remove(&turn);
                 self.ended_alone(turn, output);
                 self.conns.remove(id);
                 None

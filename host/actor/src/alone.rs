@@ -49,6 +49,10 @@ impl Activation<'_> {
         let wants_to_know = self.active.description.options.cancel_abandoned;
         let mut told = Vec::new();
         for turn in turns {
+            // A goodbye that never ends is left behind, so that others can be said.
+            if self.saying.remove(&turn) {
+                continue;
+            }
             let scheduled = self.scheduled.remove(&turn);
             if wants_to_know || scheduled.is_some() {
                 told.push(Entry::Cancel(turn));

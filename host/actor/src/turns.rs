@@ -97,8 +97,13 @@ impl Turns {
 
     /// A turn that is for no call, and has the time that actions have.
     pub(crate) fn begin_alone(&self) -> TurnId {
+        self.begin_alone_within(self.timeout)
+    }
+
+    /// A turn that is for no call, of whose end by `timeout` the loop is told.
+    pub(crate) fn begin_alone_within(&self, timeout: Duration) -> TurnId {
         let nobody = (Begun::nobody(), Lineage::default());
-        self.insert(self.timeout, (None, true), nobody.0, nobody.1)
+        self.insert(timeout, (None, true), nobody.0, nobody.1)
     }
 
     pub(crate) fn begin_within(

@@ -297,6 +297,8 @@ pub struct Kept {
     /// How many bytes the actor's pairs have now, keys and values, if that has changed or was asked for. (Looking it up
     /// in any case would be a cost for every commit.) Pairs of a large span that was removed may count for a while.
     pub kv_bytes: Option<u64>,
+    /// Whether there are such, so that it will be less by itself; if it was asked how many bytes there are.
+    pub is_shrinking: Option<bool>,
 }
 
 /// An actor that must be awake at some time.

@@ -358,7 +358,7 @@ impl Data {
     /// The commit under way, if it had changes of these, is durable.
     pub(crate) fn committed(&self, kept: Kept) {
         let mut inner = self.lock();
-        inner.pairs.committed(kept.kv_bytes);
+        inner.pairs.committed(kept);
         inner.queue.committed();
         inner.reply_bytes -= std::mem::take(&mut inner.reply_bytes_committing);
         inner.alarm = inner.alarm_committing;

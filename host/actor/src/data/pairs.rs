@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use greenroom_model::{ActorError, KvSpan, codes};
+use greenroom_storage::Kept;
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 2 << 10;
@@ -230,11 +231,12 @@ impl Pairs {
     }
 
     /// The commit under way is durable.
-    pub(crate) fn committed(&mut self, stored_bytes: Option<u64>) {
+    pub(crate) fn committed(&mut self, kept: Kept) {
         self.committing = Layer::default();
-        // As long as it becomes less, it may become less still.
-        self.may_shrink &= stored_bytes != Some(self.stored_bytes);
-        self.stored_bytes = stored_bytes.unwrap_or(self.stored_bytes);
+        if let Some(is_shrinking) = kept.is_shrinking {
+            self.may_shrink = is_shrinking || !self.waiting.spans.is_empty();
+        }
+        self.stored_bytes = kept.kv_bytes.unwrap_or(self.stored_bytes);
     }
 }
 
@@ -283,6 +285,32 @@ mod tests {
         }
     }
 
+    fn kept(kv_bytes: u64, is_shrinking: Option<bool>) -> Kept {
+        Kept {
+            kv_bytes: Some(kv_bytes),
+            is_shrinking,
+        }
+    }
+
+    #[test]
+    fn who_is_full_asks_again_for_as_long_as_something_is_swept_away() {
+        let mut pairs = Pairs::new(900, 1_000);
+        pairs.delete_span(span("a", Some("z"))).unwrap();
+        let refused = |pairs: &mut Pairs| {
+            let full = pairs.put(vec![(bytes("k"), Bytes::from(vec![0; 300]))]);
+            assert!(full.unwrap_err().is(codes::KV_FULL));
+            pairs.take_wants_count()
+        };
+        assert!(refused(&mut pairs));
+        pairs.take_changes();
+        pairs.committed(kept(900, Some(true)));
+        assert!(refused(&mut pairs), "nothing is swept away yet");
+        pairs.committed(kept(900, Some(false)));
+        assert!(!refused(&mut pairs), "it will be no less");
+        pairs.delete_span(span("a", Some("b"))).unwrap();
+        assert!(refused(&mut pairs));
+    }
+
     fn put(pairs: &mut Pairs, key: &str, value: &str) {
         pairs.put(vec![(bytes(key), bytes(value))]).unwrap();
     }
@@ -302,7 +330,7 @@ mod tests {
         assert_eq!(pairs.get(b"b"), Some(None));
         put(&mut pairs, "a", "2");
         assert_eq!(pairs.get(b"a"), Some(Some(bytes("2"))), "over the commit");
-        pairs.committed(Some(2));
+        pairs.committed(kept(2, None));
         assert_eq!(pairs.get(b"b"), None, "the store knows");
         assert_eq!(pairs.get(b"a"), Some(Some(bytes("2"))));
     }

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 
 /// One connection may have so much of what is left for all: an eighth.
 const SHARE: usize = 8;
+/// With so many times what all may have, nobody gets any more.
+const OVER: usize = 2;
 /// That much it may have in any case, in bytes.
 const SHARE_BYTES_MIN: usize = 64 << 10;
 
@@ -40,6 +42,11 @@ impl Total {
 
     fn sub(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether there is no room even for those who have read everything.
+    fn is_over(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.bytes_max.saturating_mul(OVER)
     }
 
     /// What one connection may have of it: less, the less is left. So those that have piled up most go first.
@@ -89,8 +96,11 @@ impl Queue {
         }
         let bytes = outgoing.len();
         let own = waiting.bytes + waiting.taken;
-        // Whoever has read everything may have the next, whatever others have left lying.
-        let is_beyond_share = own > 0 && own + bytes > self.all.share();
+        // Whoever has read everything may have the next, whatever others have left lying, up to the very last.
+        let is_beyond_share = match own {
+            0 => self.all.is_over(),
+            own => own + bytes > self.all.share(),
+        };
         let is_full = waiting.bytes + bytes > self.bytes_max
             || waiting.outgoing.len() >= self.frames_max
             || is_beyond_share;
@@ -105,11 +115,10 @@ impl Queue {
             self.overrun.notify_one();
         } else {
             waiting.bytes += bytes;
-            // All who get an event share it.
-            let counted = if matches!(outgoing, Outgoing::Event(_)) {
-                0
-            } else {
-                bytes
+            // All who get an event share it: each one more counts for a smaller part.
+            let counted = match &outgoing {
+                Outgoing::Event(event) => bytes / (Arc::strong_count(event) - 1).max(1),
+                _ => bytes,
             };
             waiting.counted += counted;
             self.all.bytes.fetch_add(counted, Ordering::Relaxed);
@@ -169,7 +178,8 @@ impl ConnSink for Sink {
 
 #[cfg(test)]
 mod tests {
-    use greenroom_model::Message;
+    use bytes::Bytes;
+    use greenroom_model::{Event, Message};
 
     use super::*;
 
@@ -198,6 +208,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_event_counts_for_all_however_few_get_it_and_not_once_for_each_who_does() {
+        const LEN: usize = 1 + 999;
+        let limits = Limits::default();
+        let all = Total::new(&limits);
+        let counted = || all.bytes.load(Ordering::Relaxed);
+        let event = || Arc::new(Event::new("e".into(), Bytes::from(vec![0; 999])));
+        let queues: Vec<_> = (0..100).map(|_| Queue::new(&limits, &all)).collect();
+        queues[0].push(Outgoing::Event(event()));
+        assert_eq!(counted(), LEN);
+        let shared = event();
+        for queue in &queues {
+            queue.push(Outgoing::Event(shared.clone()));
+        }
+        assert!(counted() >= 2 * LEN);
+        assert!(counted() < 8 * LEN, "{}", counted());
+        for queue in &queues {
+            queue.take().await;
+        }
+        drop(queues);
+        assert_eq!(counted(), 0);
+    }
+
+    #[tokio::test]
     async fn the_less_is_left_for_all_the_less_one_may_have_and_what_is_written_is_given_back() {
         const KIB: usize = 1 << 10;
         let limits = Limits {
@@ -206,7 +239,7 @@ mod tests {
         };
         let all = Total::new(&limits);
         let text = |kib: usize| Outgoing::Message(Message::Text("x".repeat(kib * KIB)));
-        let slow: Vec<_> = (0..40).map(|_| Queue::new(&limits, &all)).collect();
+        let slow: Vec<_> = (0..30).map(|_| Queue::new(&limits, &all)).collect();
         for queue in &slow {
             queue.push(text(60));
         }
@@ -224,6 +257,12 @@ mod tests {
         );
         assert_eq!(fresh.take().await.len(), 1);
         drop(fresh);
+        let greedy = Queue::new(&limits, &all);
+        greedy.push(text(1_000));
+        let late = Queue::new(&limits, &all);
+        late.push(text(1));
+        assert!(late.lock().is_overrun, "there is an end to that, too");
+        drop((greedy, late));
         let taken = slow[1].take().await;
         assert_eq!(taken.len(), 1);
         drop(slow);

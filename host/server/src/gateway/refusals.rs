@@ -28,7 +28,10 @@ const MANY_DELAY: Duration = Duration::from_secs(1);
 
 /// Who was refused how often: for each thing that was asked for, and altogether.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<HashMap<(IpAddr, Option<u64>), Refused>>);
+pub(crate) struct Refusals(Mutex<HashMap<Key, Refused>>);
+
+/// A peer, and what it asked for, or whatever it asked for.
+type Key = (IpAddr, Option<u64>);
 
 #[derive(Debug, Clone, Copy)]
 struct Refused {
@@ -47,23 +50,33 @@ impl Refusals {
         if refused.len() >= PEERS_MAX {
             refused.retain(|_, refused| now - refused.last < FORGIVEN);
         }
-        let mut count = |what| {
-            let key = (peer, what);
-            let before = refused.get(&key).filter(|r| now - r.last < FORGIVEN);
-            let times = before.map_or(0, |refused| refused.times);
-            if refused.len() < PEERS_MAX || refused.contains_key(&key) {
-                let times = times.saturating_add(1);
-                refused.insert(key, Refused { times, last: now });
-            }
-            times
-        };
-        // Beyond that, what it asks for takes no room any more.
-        if count(None) >= MANY {
+        let what = Some(hasher.finish());
+        let is_known = refused.contains_key(&(peer, what));
+        let count = |refused: &mut _, what| count(refused, (peer, what), now);
+        let is_many = count(&mut refused, None) >= MANY;
+        // Beyond that, what it has not asked for before takes no room any more.
+        if is_many && !is_known {
             return MANY_DELAY;
         }
-        let times = count(Some(hasher.finish()));
-        (FIRST * 2_u32.saturating_pow(times.min(16))).min(LONGEST)
+        let times = count(&mut refused, what);
+        let delay = (FIRST * 2_u32.saturating_pow(times.min(16))).min(LONGEST);
+        if is_many {
+            delay.max(MANY_DELAY)
+        } else {
+            delay
+        }
     }
+}
+
+/// Counts one more; how many there were before.
+fn count(table: &mut HashMap<Key, Refused>, key: Key, now: Instant) -> u32 {
+    let before = table.get(&key).filter(|r| now - r.last < FORGIVEN);
+    let times = before.map_or(0, |refused| refused.times);
+    if table.len() < PEERS_MAX || table.contains_key(&key) {
+        let times = times.saturating_add(1);
+        table.insert(key, Refused { times, last: now });
+    }
+    times
 }
 
 /// The path, and the key of the actor: what a client cannot change and still ask for the same.
@@ -104,6 +117,7 @@ mod tests {
             refusals.add(peer, &key(&n.to_string(), ""));
         }
         assert_eq!(refusals.add(peer, "c"), MANY_DELAY, "so much of anything");
+        assert_eq!(refusals.add(peer, "a"), LONGEST, "no less than before");
         assert_eq!(refusals.add(IpAddr::from([127, 0, 0, 2]), "c"), first);
         tokio::time::advance(FORGIVEN).await;
         assert_eq!(refusals.add(peer, "a"), first);

@@ -129,7 +129,10 @@ impl ActorData {
         self.change(commit.data);
         let after = self.kv_bytes();
         let kv_bytes = (after != before || counts_pairs).then_some(after);
-        Ok(Kept { kv_bytes })
+        Ok(Kept {
+            kv_bytes,
+            is_shrinking: counts_pairs.then_some(false),
+        })
     }
 
     /// What [`restore`](Self::restore) would put back.

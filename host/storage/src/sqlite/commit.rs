@@ -4,7 +4,7 @@ use greenroom_model::Head;
 use rusqlite::{Connection, params};
 
 use super::fault::{Faults, Point};
-use super::{alarms, conns, kv, messages, pins, replaced, schedule};
+use super::{alarms, conns, discarded, kv, messages, pins, replaced, schedule};
 use crate::record::{ActorRow, Commit, DataChanges, Kept};
 use crate::{Error, Result};
 
@@ -114,7 +114,14 @@ fn change_data(
         let sql = "UPDATE actor_data SET is_doomed = 1 WHERE row = ?1";
         connection.prepare_cached(sql)?.execute([actor.0])?;
     }
-    Ok(Kept { kv_bytes })
+    let is_shrinking = match counts_pairs {
+        true => Some(discarded::has_any(connection, actor)?),
+        false => None,
+    };
+    Ok(Kept {
+        kv_bytes,
+        is_shrinking,
+    })
 }
 
 /// How many bytes the pairs have, now that they have grown.

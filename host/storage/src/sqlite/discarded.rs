@@ -87,6 +87,14 @@ pub(super) fn all(connection: &Connection, actor: ActorRow) -> rusqlite::Result<
     Ok(())
 }
 
+/// Whether pairs of an actor have still to be swept away.
+pub(super) fn has_any(connection: &Connection, actor: ActorRow) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM discarded WHERE row = ?1)";
+    connection
+        .prepare_cached(sql)?
+        .query_row([actor.0], |row| row.get(0))
+}
+
 /// Something that was removed, as far as it is still there.
 #[derive(Debug, Clone)]
 struct Note {
@@ -219,16 +227,27 @@ fn by_end(one: &Option<Vec<u8>>, other: &Option<Vec<u8>>) -> Ordering {
     }
 }
 
-/// Sweeps some of it away, in a transaction of its own; whether there may be more.
-pub(super) fn sweep(connection: &mut Connection) -> rusqlite::Result<bool> {
+/// Sweeps some of it away, in a transaction of its own; whether there may be more. The actor after `last` has its turn,
+/// which becomes the last.
+pub(super) fn sweep(connection: &mut Connection, last: &mut ActorRow) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let sql = format!("SELECT {NOTE_COLUMNS}, row FROM discarded ORDER BY row, start LIMIT 1");
-    let first = transaction
-        .prepare_cached(&sql)?
-        .query_row([], |row| Ok((ActorRow(row.get(4)?), from_row(row)?)));
-    let Some((actor, note)) = first.optional()? else {
+    let sql = format!(
+        "SELECT {NOTE_COLUMNS}, row FROM discarded WHERE row > ?1 ORDER BY row, start LIMIT 1"
+    );
+    let mut next = transaction.prepare_cached(&sql)?;
+    let mut after = |row: ActorRow| {
+        let found = |row: &Row<'_>| Ok((ActorRow(row.get(4)?), from_row(row)?));
+        next.query_row([row.0], found).optional()
+    };
+    let found = match after(*last)? {
+        None => after(ActorRow(i64::MIN))?,
+        found => found,
+    };
+    drop(next);
+    let Some((actor, note)) = found else {
         return Ok(false);
     };
+    *last = actor;
     sweep_note(&transaction, actor, &note)?;
     transaction.commit()?;
     Ok(true)

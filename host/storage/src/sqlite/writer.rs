@@ -135,6 +135,7 @@ pub(super) fn run(
     let mut flushes = true;
     // What an earlier host has left, perhaps.
     let mut has_discarded = true;
+    let mut swept = ActorRow(i64::MIN);
     while next_batch(&mut commands, &mut batch, has_discarded) {
         has_discarded |= batch.iter().any(Command::may_discard);
         match write(&mut connection, &mut batch, &mut done, &mut flushes, faults) {
@@ -148,7 +149,7 @@ pub(super) fn run(
         }
         if has_discarded {
             // Little by little, so that nobody waits for it.
-            has_discarded = discarded::sweep(&mut connection).unwrap_or_else(|error| {
+            has_discarded = discarded::sweep(&mut connection, &mut swept).unwrap_or_else(|error| {
                 error!(%error, "what was discarded could not be swept away; the next change tries again");
                 false
             });
