@@ -189,40 +189,40 @@ impl Life {
 
     /// Takes the actor's data over, and learns what it runs on.
     async fn open(&mut self) -> Result<(Opened, Arc<ActiveType>), End> {
-        let row = self.actor.row;
+        let (row, actor_id) = (self.actor.row, self.actor.id);
         let failed = |error: StorageError| match error {
             StorageError::Gone => End::Gone,
             error => {
-                error!(actor_id = %self.actor.id, %error, "an actor's data cannot be opened");
+                error!(%actor_id, %error, "an actor's data cannot be opened");
                 End::Failed(unavailable().into())
             }
         };
-        let storage = &self.parts.storage;
-        let refused = |error: ActorError| End::Failed(error.into());
+        let storage = self.parts.storage.clone();
         let opened = storage.open(row).await.map_err(failed)?;
-        let assigned = self.parts.revisions.assign(&self.actor, &opened).await;
-        if let Err(error) = &assigned
-            && opened.is_doomed
-            && error.is(codes::TYPE_NOT_FOUND)
-        {
-            // Nobody can run its hook any more.
-            self.handle.shared().orders.give(Order::Destroy);
-            return Err(End::Failed(FailedStart {
-                error: error.clone(),
-                reason: Some(error.to_string()),
-            }));
-        }
-        if let Assignment::Run(active) = assigned.map_err(refused)? {
+        if let Assignment::Run(active) = self.assigned(&opened).await? {
             return Ok((opened, active));
         }
         storage.restore(row).await.map_err(failed)?;
         let opened = storage.open(row).await.map_err(failed)?;
-        let assigned = self.parts.revisions.assign(&self.actor, &opened).await;
-        match assigned.map_err(refused)? {
+        match self.assigned(&opened).await? {
             Assignment::Run(active) => Ok((opened, active)),
             // Nobody else can have migrated it in between.
             Assignment::Restore => Err(End::Failed(ActorError::internal().into())),
         }
+    }
+
+    /// What the actor is to run on.
+    async fn assigned(&mut self, opened: &Opened) -> Result<Assignment, End> {
+        let assigned = self.parts.revisions.assign(&self.actor, opened).await;
+        assigned.map_err(|error| {
+            if !opened.is_doomed || !error.is(codes::TYPE_NOT_FOUND) {
+                return End::Failed(error.into());
+            }
+            // Nobody can run its hook any more.
+            self.handle.shared().orders.give(Order::Destroy);
+            let reason = Some(error.to_string());
+            End::Failed(FailedStart { error, reason })
+        })
     }
 
     async fn run_on(&mut self, active: &Arc<ActiveType>, mut opened: Opened) -> End {
