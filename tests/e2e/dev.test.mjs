@@ -58,7 +58,7 @@ function dev(t, args, env = {}) {
   /** Waits for what it says next on stdout or stderr. */
   running.says = async (pattern) => {
     const text = () => running.output.stdout + running.output.stderr;
-    await until(`dev says ${pattern}; it said: ${text()}`, () => pattern.test(text()), { within: BUILD_MAX_MS });
+    await until(() => `dev says ${pattern}; it said: ${text()}`, () => pattern.test(text()), { within: BUILD_MAX_MS });
     return pattern.exec(text());
   };
   return running;
@@ -202,7 +202,14 @@ test('dev says that actors stay where they were when the new code does not start
   assert.equal(await count(), 0);
 
   const fails = 'Err(Error::internal("it does not wake"))';
-  await edit('    #[action]', `    #[on_wake]\n    fn woken(&self) -> Result<()> {\n        ${fails}\n    }\n\n    #[action]`);
+  // It takes its time to find that out, and does not count as one that answers meanwhile.
+  const woken = `    #[on_wake]
+    async fn woken(_cx: Context<Self>) -> Result<()> {
+        greenroom_sdk::time::sleep(std::time::Duration::from_millis(500)).await;
+        ${fails}
+    }
+`;
+  await edit('    #[action]', `${woken}\n    #[action]`);
   await running.says(/^revision 2 is deployed, but .*could not start on it and stay.*\n +.*it does not wake/m);
   assert.doesNotMatch(running.output.stdout, /^revision 2 (answers|is ready) after /m);
   const [{ actor_id: id }] = await host.actors({ name: 'tallyRoom' });

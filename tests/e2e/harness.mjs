@@ -449,13 +449,13 @@ export function isAsleep(actor) {
   return actor?.awake === false;
 }
 
-/** Asks until the answer is yes; never longer than the deadline, never shorter than needed. */
+/** Asks until the answer is yes; never longer than the deadline, never shorter than needed. What it waits for may be a function, if there is more to say of it in the end. */
 export async function until(what, isSo, { within = 10_000, every = 20 } = {}) {
   const deadline = performance.now() + within;
   for (;;) {
     const answer = await isSo();
     if (answer) return answer;
-    assert.ok(performance.now() < deadline, `not within ${within} ms: ${what}`);
+    if (performance.now() >= deadline) assert.fail(`not within ${within} ms: ${typeof what === 'function' ? what() : what}`);
     await pause(every);
   }
 }

@@ -234,6 +234,8 @@ pub(crate) struct Shared {
     is_closing: AtomicBool,
     /// What it runs on, since its data was opened.
     placed: Mutex<Option<Arc<Placed>>>,
+    /// It has started there.
+    is_serving: AtomicBool,
 }
 
 const BUSY: u64 = u64::MAX;
@@ -255,6 +257,7 @@ impl Handle {
             abandoned: Mutex::default(),
             is_closing: AtomicBool::new(false),
             placed: Mutex::default(),
+            is_serving: AtomicBool::new(false),
         }))
     }
 
@@ -312,6 +315,12 @@ impl Handle {
     #[must_use]
     pub fn placed(&self) -> Option<Arc<Placed>> {
         self.0.placed().clone()
+    }
+
+    /// Whether it has started on what it runs on. Before that, it may turn out that it cannot.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.0.is_serving.load(Ordering::Acquire)
     }
 
     /// Waits until no [`Order::Upgrade`] is left to be carried out and the instance after it has started, or the activation
@@ -419,6 +428,7 @@ impl Shared {
     }
 
     pub(crate) fn set_placed(&self, placed: Option<Placed>) {
+        self.is_serving.store(false, Ordering::Release);
         *self.placed() = placed.map(Arc::new);
     }
 
@@ -457,6 +467,7 @@ impl Shared {
     pub(crate) fn set_started(&self) {
         // A second instance of the same activation changes nothing.
         _ = self.started.set(());
+        self.is_serving.store(true, Ordering::Release);
         self.orders.set_started();
     }
 

@@ -232,7 +232,12 @@ impl Router {
                 standing.opening += 1;
                 continue;
             };
-            standing.on_newest += usize::from(placed.revision == newest);
+            match placed.revision == newest {
+                true if handle.is_serving() => standing.on_newest += 1,
+                // It may turn out that it cannot, and goes on elsewhere.
+                true => standing.starting += 1,
+                false => {}
+            }
             let who = Who::awake(actor.id, actor_type, &actor.name.key, &placed);
             // One whose type is given up has nowhere to go, and ends by being told to.
             if owner.is_none_or(|owner| owner.wanted(&who) != placed.revision) {
@@ -250,6 +255,8 @@ pub(super) struct Standing {
     pub(super) misplaced: Vec<Handle>,
     /// How many are so new that they have not chosen.
     pub(super) opening: usize,
+    /// How many have chosen the newest revision, and have not started on it yet.
+    pub(super) starting: usize,
     /// How many there are.
     pub(super) awake: usize,
     /// How many of them run on the newest revision.

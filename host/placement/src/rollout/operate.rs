@@ -33,7 +33,7 @@ pub struct RolloutInfo {
     pub reasons: Vec<String>,
     /// Awake actors of the component.
     pub awake: usize,
-    /// Those that have still to move.
+    /// Those that have still to move, or are just starting.
     pub to_move: usize,
     /// Those on the target, or on the current revision if there is none.
     pub on_newest: usize,
@@ -98,7 +98,7 @@ impl Router {
             migrated.map_err(storage_error)
         };
         let standing = self.standing(&component);
-        let to_move = standing.misplaced.len() + standing.opening;
+        let to_move = standing.misplaced.len() + standing.opening + standing.starting;
         let rollout = component.rollout.as_ref();
         let state = match rollout {
             None => RolloutState::None,
