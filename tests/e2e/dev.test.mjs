@@ -41,11 +41,14 @@ before(async () => {
 
 const source = () => path.join(project, 'src/lib.rs');
 
-/** Changes the source as an editor would. */
-async function edit(from, to) {
-  const text = await readFile(source(), 'utf8');
-  assert.ok(text.includes(from), `${from} is not in ${text}`);
-  await writeFile(source(), text.replace(from, to));
+/** Changes the source as an editor would: all at once. */
+async function edit(...changes) {
+  let text = await readFile(source(), 'utf8');
+  for (let n = 0; n < changes.length; n += 2) {
+    assert.ok(text.includes(changes[n]), `${changes[n]} is not in ${text}`);
+    text = text.replace(changes[n], changes[n + 1]);
+  }
+  await writeFile(source(), text);
 }
 
 /** `greenroom dev`, ended with the test. */
@@ -151,8 +154,7 @@ test('dev uses the host that is there, grants what is asked for, and tells of a 
   assert.equal(await call(), 300);
 
   const other = await startHost(t);
-  await edit('assert!(by > 5, "nobody counts that little");', '');
-  await edit('env.schedule()', '// env.schedule()');
+  await edit('assert!(by > 5, "nobody counts that little");', '', 'env.schedule()', '// env.schedule()');
   await running.says(/^revision 4 answers after /m);
   const plain = await other.cli('deploy', file);
   assert.equal(plain.code, 0, plain.stderr);

@@ -5,8 +5,8 @@ import { describe, test } from 'node:test';
 import { Deposits, NAME, account, accounts, arrived } from './accounts.mjs';
 import { failsWith, inParallel, isAsleep, range, sameAgain, startHost, until } from './harness.mjs';
 
-const FLAGS = ['--rollout-window', '200ms'];
-const startOn = (t, component) => startHost(t, { components: [component], flags: FLAGS });
+const startOn = (t, component, window = '200ms') =>
+  startHost(t, { components: [component], flags: ['--rollout-window', window, '--sleep-after', '1h'] });
 
 /** The parts of what the host says about an actor's code that a test names. */
 async function codeOf(account) {
@@ -15,7 +15,8 @@ async function codeOf(account) {
 }
 
 test('states are migrated once, of actors that are awake at once and of others when they wake', async (t) => {
-  const host = await startOn(t, 'account_v1');
+  // Long enough to be looked at meanwhile.
+  const host = await startOn(t, 'account_v1', '5s');
   const all = await accounts(host, 20);
   await Promise.all(all.map((each, n) => each.call('deposit', n)));
   const [awake, asleep] = [all.slice(0, 10), all.slice(10)];

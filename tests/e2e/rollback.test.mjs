@@ -151,7 +151,7 @@ describe('a rollback after commits', () => {
 
 describe('a rollback by itself', () => {
   test('ends a revision that traps on 20 % of calls within its window while the load runs, and says why', async (t) => {
-    const WINDOW_MS = 5_000;
+    const WINDOW_MS = 20_000;
     const host = await startHost(t, { components: ['account_v3'], flags: ['--rollout-window', `${WINDOW_MS}ms`] });
     const all = await accounts(host, 64);
     const load = new Deposits(t, all, { callers: 32, apart: true });
@@ -171,7 +171,7 @@ describe('a rollback by itself', () => {
     // The API and the log say why.
     assert.deepEqual([status.current, status.target, status.rolledBack.revision], [1, null, revision]);
     const { reason } = status.rolledBack;
-    assert.match(reason, /^\d+ of \d+ actors failed within 5s \(10 % may\), \d+ times: \d+ could not start, \d+ broke down/);
+    assert.match(reason, /^\d+ of \d+ actors failed within 20s \(10 % may\), \d+ times: \d+ could not start, \d+ broke down/);
     assert.match(reason, /a deposit that breaks down/);
     const [newest] = await host.revisions(NAME);
     assert.deepEqual([newest.status, newest.rolledBack], ['rolled back', reason]);
@@ -208,12 +208,12 @@ describe('a rollback by itself', () => {
   });
 
   test('gives states back that were migrated, and keeps those that have committed since', async (t) => {
-    const flags = ['--rollout-window', '20s', '--rollout-failures-min', '3'];
+    const flags = ['--rollout-window', '20s', '--rollout-failures-min', '3', '--sleep-after', '1h'];
     const host = await startHost(t, { components: ['account_v1'], flags });
     const all = await accounts(host, 60);
     const [calm, busy] = [all.slice(0, 30), all.slice(30)];
     await host.deploy('account_v4');
-    await until('all are migrated', async () => (await host.rollout(NAME)).onNewest === 60);
+    await until('all are migrated', async () => (await host.rollout(NAME)).onNewest === 60, { within: 60_000 });
     const load = new Deposits(t, busy, { callers: 10, apart: true });
     const status = await rolledBack(host);
     await load.more(50);
@@ -232,7 +232,7 @@ describe('a rollback by itself', () => {
   });
 
   test('is not made by a few failures among many', async (t) => {
-    const flags = ['--rollout-window', '2s', '--rollout-failures-min', '4'];
+    const flags = ['--rollout-window', '8s', '--rollout-failures-min', '4'];
     const host = await startHost(t, { components: ['account_v1'], flags });
     const all = await accounts(host, 40);
     const bad = all.slice(0, 3);

@@ -68,7 +68,8 @@ test('a kill during the rehearsal leaves nothing of the deploy', async (t) => {
   await Promise.all(all.slice(0, 50).map((each) => each.call('deposit', 5)));
   const look = async () => [await host.manage('GET', '/components'), await host.revisions(NAME)];
   const before = await look();
-  const deploying = host.deploy('account_v3').then(() => 'deployed', () => 'cut off');
+  // Its migrations take a while.
+  const deploying = host.deploy('account_slow').then(() => 'deployed', () => 'cut off');
   await until('the rehearsal has begun', () => host.log.includes('rehearsing'), { every: 1 });
   await host.kill();
   assert.equal(await deploying, 'cut off');
@@ -84,13 +85,14 @@ test('a kill during the rehearsal leaves nothing of the deploy', async (t) => {
 });
 
 test('a kill right after a rollback: those that were to go back have gone, those that were to stay have stayed', async (t) => {
-  const host = await startHost(t, { components: ['account_v1'], flags: ['--rollout-window', '1h', '--rollout-moves-max', '2'] });
+  const flags = ['--rollout-window', '1h', '--rollout-moves-max', '2', '--sleep-after', '1h'];
+  const host = await startHost(t, { components: ['account_v1'], flags });
   const all = await accounts(host, 200);
   const [still, busy] = [all.slice(0, 150), all.slice(150)];
   await inParallel(16, 200, (n) => all[n].call('deposit', n));
   const states = await ask(still, 'raw_state');
   await host.deploy('account_v3');
-  await until('all are migrated', async () => (await host.rollout(NAME)).onNewest === 200);
+  await until('all are migrated', async () => (await host.rollout(NAME)).onNewest === 200, { within: 60_000 });
   await inParallel(16, busy.length, (n) => busy[n].call('deposit', 1_000));
   await host.order(NAME, 'rollback', { reason: 'it is no good' });
   await again(host);

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { Deposits, NAME, account, accounts, arrived, reworded } from './accounts.mjs';
 import { failsWith, fresh, guestBytes, inParallel, isAsleep, range, sameAgain, startHost, until, useHost } from './harness.mjs';
 
-const FLAGS = ['--rollout-window', '200ms'];
+const FLAGS = ['--rollout-window', '200ms', '--sleep-after', '1h'];
 
 /** Waits until all who are awake are where they are to be. */
 async function settled(host, component = NAME) {
@@ -120,7 +120,8 @@ test('actors of different revisions call each other, or are told that there is n
   assert.equal((await place(line('old', 1), line('old', 99))).status, 'rejected');
   // The order is told which action there is not; what it does not handle is not shown to its own callers.
   await failsWith('rivetkit.internal_error', place(line('new', 1), line('old', 99)));
-  assert.match(host.log, /actor\.action_not_found: the actor type inventory has no action .{0,2}"restock/);
+  const isTold = () => /actor\.action_not_found: the actor type inventory has no action .{0,2}"restock/.test(host.log);
+  await until('the log says so', isTold);
   await failsWith('actor.action_not_found', host.call('inventory', ['new'], 'restock', 1));
   await failsWith('actor.action_not_found', host.client().inventory.getOrCreate(['old']).deliver(1));
   assert.deepEqual([await host.call('inventory', ['new'], 'stock'), await host.call('inventory', ['old'], 'stock')], [7, 9]);

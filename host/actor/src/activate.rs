@@ -227,10 +227,8 @@ impl Life {
 
     async fn run_on(&mut self, active: &Arc<ActiveType>, mut opened: Opened) -> End {
         self.handle.shared().set_generation(opened.generation);
-        self.handle.shared().set_placed(Some(Placed {
-            revision: active.revision_id,
-            pin: opened.pin.take(),
-        }));
+        let placed = Placed::new(active.revision_id, opened.pin.take());
+        self.handle.shared().set_placed(Some(placed));
         if opened.is_doomed {
             // It had asked for that, and its host died before.
             self.handle.shared().orders.give(Order::Destroy);

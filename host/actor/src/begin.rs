@@ -44,7 +44,9 @@ impl Activation<'_> {
         let report = Report::Started;
         self.revisions
             .report(self.identity.id, self.active.revision_id, report);
-        self.shared.set_started();
+        if self.migrated.is_none() {
+            self.shared.set_started();
+        }
         self.turns.end_by(None);
         // Clients that went while the actor was not there.
         for id in self.conns.orphans() {

@@ -234,8 +234,6 @@ pub(crate) struct Shared {
     is_closing: AtomicBool,
     /// What it runs on, since its data was opened.
     placed: Mutex<Option<Arc<Placed>>>,
-    /// It has started there.
-    is_serving: AtomicBool,
 }
 
 const BUSY: u64 = u64::MAX;
@@ -257,7 +255,6 @@ impl Handle {
             abandoned: Mutex::default(),
             is_closing: AtomicBool::new(false),
             placed: Mutex::default(),
-            is_serving: AtomicBool::new(false),
         }))
     }
 
@@ -317,10 +314,10 @@ impl Handle {
         self.0.placed().clone()
     }
 
-    /// Whether it has started on what it runs on. Before that, it may turn out that it cannot.
+    /// Whether it has an [`Order::Upgrade`] that has not been carried out, or has not served since.
     #[must_use]
-    pub fn is_serving(&self) -> bool {
-        self.0.is_serving.load(Ordering::Acquire)
+    pub fn is_moving(&self) -> bool {
+        self.0.orders.is_moving()
     }
 
     /// Waits until no [`Order::Upgrade`] is left to be carried out and the instance after it has started, or the activation
@@ -428,7 +425,6 @@ impl Shared {
     }
 
     pub(crate) fn set_placed(&self, placed: Option<Placed>) {
-        self.is_serving.store(false, Ordering::Release);
         *self.placed() = placed.map(Arc::new);
     }
 
@@ -467,7 +463,9 @@ impl Shared {
     pub(crate) fn set_started(&self) {
         // A second instance of the same activation changes nothing.
         _ = self.started.set(());
-        self.is_serving.store(true, Ordering::Release);
+        if let Some(placed) = &*self.placed() {
+            placed.set_serving();
+        }
         self.orders.set_started();
     }
 

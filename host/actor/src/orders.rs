@@ -88,6 +88,11 @@ impl Orders {
         }
     }
 
+    /// Whether an upgrade is left to be carried out, or the instance after it has not started.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.strongest() == Some(Order::Upgrade) || self.is_between.load(Ordering::Acquire)
+    }
+
     /// Whether the actor is to be removed.
     pub(crate) fn is_destroy(&self) -> bool {
         self.strongest() == Some(Order::Destroy)
@@ -120,12 +125,16 @@ mod tests {
     #[tokio::test]
     async fn an_upgrade_can_be_ordered_again() {
         let orders = Orders::default();
+        assert!(!orders.is_moving());
         orders.give(Order::Upgrade);
         assert_eq!(orders.stronger(None).await, Order::Upgrade);
+        assert!(orders.is_moving());
         orders.upgraded();
         orders.no_upgrade().await;
+        assert!(orders.is_moving(), "it has not started again");
         orders.set_started();
         orders.started().await;
+        assert!(!orders.is_moving());
         orders.give(Order::Upgrade);
         assert_eq!(orders.stronger(None).await, Order::Upgrade);
     }

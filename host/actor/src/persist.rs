@@ -122,7 +122,9 @@ impl Activation<'_> {
         match kept {
             Ok(kept) => {
                 self.head.0 += 1;
-                self.is_keeping_migrated = false;
+                if std::mem::take(&mut self.is_keeping_migrated) {
+                    self.shared.set_started();
+                }
                 self.data.committed(kept);
                 self.gate.end_commit();
                 self.tell_busy();

@@ -1,6 +1,7 @@
 //! What an actor runs on, and what becomes of that: the questions that an activation asks whoever deploys.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -70,12 +71,33 @@ impl Written {
 }
 
 /// Where an awake actor stands.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Placed {
     /// What it runs on.
     pub revision: RevisionId,
     /// Where it has to stay, if it was found to be pinned.
     pub pin: Option<Pin>,
+    is_serving: AtomicBool,
+}
+
+impl Placed {
+    pub(crate) const fn new(revision: RevisionId, pin: Option<Pin>) -> Self {
+        Self {
+            revision,
+            pin,
+            is_serving: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it has started there, and what that has migrated is kept. Before, it may turn out that it cannot.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_serving(&self) {
+        self.is_serving.store(true, Ordering::Release);
+    }
 }
 
 /// Which revision an actor runs on. Placement implements it.

@@ -232,15 +232,14 @@ impl Router {
                 standing.opening += 1;
                 continue;
             };
-            match placed.revision == newest {
-                true if handle.is_serving() => standing.on_newest += 1,
-                // It may turn out that it cannot, and goes on elsewhere.
-                true => standing.starting += 1,
-                false => {}
-            }
             let who = Who::awake(actor.id, actor_type, &actor.name.key, &placed);
             // One whose type is given up has nowhere to go, and ends by being told to.
-            if owner.is_none_or(|owner| owner.wanted(&who) != placed.revision) {
+            let is_misplaced = owner.is_none_or(|owner| owner.wanted(&who) != placed.revision);
+            // Asked in this order: one that has just started is either still under way, or serves.
+            standing.moving += usize::from(!is_misplaced && handle.is_moving());
+            let is_on_newest = placed.revision == newest && placed.is_serving();
+            standing.on_newest += usize::from(is_on_newest);
+            if is_misplaced {
                 standing.misplaced.push(handle);
             }
         }
@@ -255,10 +254,11 @@ pub(super) struct Standing {
     pub(super) misplaced: Vec<Handle>,
     /// How many are so new that they have not chosen.
     pub(super) opening: usize,
-    /// How many have chosen the newest revision, and have not started on it yet.
-    pub(super) starting: usize,
+    /// How many of the others are on their way: told to go, or not started where they went. It may turn out that they
+    /// cannot start there, and go on elsewhere.
+    pub(super) moving: usize,
     /// How many there are.
     pub(super) awake: usize,
-    /// How many of them run on the newest revision.
+    /// How many of them serve on the newest revision.
     pub(super) on_newest: usize,
 }

@@ -33,9 +33,9 @@ pub struct RolloutInfo {
     pub reasons: Vec<String>,
     /// Awake actors of the component.
     pub awake: usize,
-    /// Those that have still to move, or are just starting.
+    /// Those that have still to move, that have not started where they went, or that are just opening their data.
     pub to_move: usize,
-    /// Those on the target, or on the current revision if there is none.
+    /// Those that serve on the target, or on the current revision if there is none.
     pub on_newest: usize,
     /// The actors whose states the target has migrated.
     pub migrated: Migrated,
@@ -98,7 +98,7 @@ impl Router {
             migrated.map_err(storage_error)
         };
         let standing = self.standing(&component);
-        let to_move = standing.misplaced.len() + standing.opening + standing.starting;
+        let to_move = standing.misplaced.len() + standing.opening + standing.moving;
         let rollout = component.rollout.as_ref();
         let state = match rollout {
             None => RolloutState::None,

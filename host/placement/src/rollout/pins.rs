@@ -38,7 +38,7 @@ pub struct PinInfo {
 pub struct CodeInfo {
     /// The actor.
     pub actor: ActorInfo,
-    /// The revision that it runs on, if it is awake.
+    /// The revision that it runs on, if it is awake and has started there.
     pub runs_on: Option<Revision>,
     /// The revision that wrote its state, if it has one.
     pub written_by: Option<Revision>,
@@ -49,7 +49,7 @@ pub struct CodeInfo {
 }
 
 impl Router {
-    /// Pins an actor to a revision of its component; by default, to the one that it runs on or that wrote its state. It goes
+    /// Pins an actor to a revision of its component; by default, to the one that it has started on, or else the one that wrote its state. It goes
     /// nowhere else until it is unpinned.
     ///
     /// # Errors
@@ -95,7 +95,9 @@ impl Router {
         let revisions = revisions.map_err(storage_error)?;
         let opened = self.foundation.storage.peek(actor.row).await;
         let opened = opened.map_err(gone)?;
-        let stands_on = self.runs_on(id).or(opened.revision);
+        // Where it is just starting counts only if there is nothing else: it may turn out that it cannot.
+        let starts_on = || Some(self.activations.get(id)?.placed()?.revision);
+        let stands_on = self.runs_on(id).or(opened.revision).or_else(starts_on);
         let is_it = |record: &&RevisionRecord| match (revision, stands_on) {
             (Some(number), _) => record.number.0 == number,
             (None, Some(id)) => record.id == id,
@@ -245,7 +247,7 @@ impl Router {
 
     fn runs_on(&self, id: ActorId) -> Option<RevisionId> {
         let placed = self.activations.get(id)?.placed()?;
-        Some(placed.revision)
+        placed.is_serving().then_some(placed.revision)
     }
 
     fn move_one(&self, id: ActorId) {

@@ -140,12 +140,13 @@ async fn tell_end(client: &Client, watched: &mut Option<Watched>) -> Infallible 
             Err(_) => None,
         };
         match end {
-            None => {}
+            // Somebody may hold it up, and let it go on later.
+            None | Some(End::Waits) => {}
             Some(End::RolledBack(why)) => {
                 print(&format!("revision {revision} was rolled back: {why}"));
                 *watched = None;
             }
-            Some(End::Arrived | End::Superseded | End::Waits) => *watched = None,
+            Some(End::Arrived | End::Superseded) => *watched = None,
         }
     }
     std::future::pending().await
