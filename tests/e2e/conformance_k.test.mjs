@@ -358,7 +358,7 @@ for (const encoding of ENCODINGS) {
         const begun = performance.now();
         await putToSleep();
         const took = performance.now() - begun;
-        assert.ok(took < 2_000, `it took ${took} ms`);
+        assert.ok(took < 8_000, `it took ${took} ms`);
         assert.deepEqual(await actor.getState(), { wakeCount: 2, destroyCount: 0 });
       });
 

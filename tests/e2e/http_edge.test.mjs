@@ -273,7 +273,7 @@ describe('a stop', () => {
     assert.ok(host.running, 'it did not wait for the running call');
     const begun = performance.now();
     const { code } = await host.stop('SIGTERM');
-    assert.ok(performance.now() - begun < 3_000);
+    assert.ok(performance.now() - begun < 15_000);
     assert.notEqual(code, 0);
     assert.equal(await running, 'cut off');
   });

@@ -155,7 +155,7 @@ describe('the grace of a stop (2 s here)', () => {
     await host.putToSleep(await actor.id());
     const took = performance.now() - begun;
     assert.ok(took > 0.9 * GRACE_MS, `it took ${took} ms`);
-    assert.ok(took < 2 * GRACE_MS, `it took ${took} ms`);
+    assert.ok(took < 5 * GRACE_MS, `it took ${took} ms`);
   }
 
   for (const kind of ['wait-until', 'keep-awake']) {
