@@ -7,7 +7,8 @@
 //
 // `account_v5` has a state of version 3, which those of versions 1 and 2 are migrated to. `account_fragile` is as
 // `account_v4`, but every deposit breaks down. On `account_hanging` no start ever ends. The migrations of `account_looping`,
-// `account_greedy` and `account_slow` compute for ever, want all the memory there is, and take a while.
+// `account_greedy` and `account_slow` compute for ever, want all the memory there is, and take a while. On
+// `account_swelling` a state grows very large with every wake.
 
 import assert from 'node:assert/strict';
 import { fresh, gatewayPath, inParallel, range, until } from './harness.mjs';

@@ -174,6 +174,24 @@ describe('a revision that hangs when it starts', () => {
   });
 });
 
+test('a state that grows too large as it is migrated is not kept, and counts as a start that failed', async (t) => {
+  const flags = [...WATCHED, '--state-bytes-max', '64KiB', '--rollout-failures-min', '100'];
+  const host = await startHost(t, { components: ['account_v1'], flags });
+  const all = await accounts(host, 3);
+  await Promise.all(all.map((each, n) => each.call('deposit', n)));
+  await host.deploy('account_swelling', { rehearse: 'no' });
+  const { started, failedStarts, crashes, onNewest, reasons, migrated } = await settled(host);
+  assert.deepEqual({ started, failedStarts, crashes, onNewest }, { started: 0, failedStarts: 3, crashes: 0, onNewest: 0 });
+  assert.match(reasons.join(), /state has \d+ bytes; at most 65536 are allowed/);
+  assert.equal(migrated.count, 0);
+  assert.deepEqual(await ask(all, 'version'), [1, 1, 1]);
+  assert.deepEqual(await Promise.all(all.map((each) => each.call('deposit', 1))), [1, 2, 3]);
+  for (const each of all) {
+    const { runsOn, stateVersion, pin } = await each.code();
+    assert.deepEqual([runsOn, stateVersion, pin.by, pin.refused], [1, 1, 'host', 2]);
+  }
+});
+
 test('a revision that does not start is rolled back at the end of its window, however few actors there are', async (t) => {
   const host = await startHost(t, { components: ['account_v1'], flags: ['--rollout-window', '1s', '--sleep-after', '1h'] });
   const all = await accounts(host, 4);

@@ -98,12 +98,12 @@ impl Life {
     async fn run(mut self) -> Ended {
         let end = loop {
             match self.run_instance().await {
-                End::Upgrade => {
+                // An upgrade that it was told to make while it could not start is made by that as well.
+                End::Upgrade | End::Again => {
                     // It stands nowhere until the next instance has chosen.
                     self.handle.shared().set_placed(None);
                     self.handle.shared().orders.upgraded();
                 }
-                End::Again => {}
                 // Asked for while it was falling asleep: its hook for that has still to run.
                 End::Sleep if self.is_to_be_destroyed() => {}
                 end => break end,

@@ -203,11 +203,7 @@ impl Activation<'_> {
         loop {
             self.say_goodbyes(guest, &mut running);
             let is_idle = was_idle && !options.no_sleep;
-            // A migrated state is committed by itself, with what the start has changed and nothing else, so that it can be
-            // told whether anything was changed since. Nobody is served before it is kept: if it is refused, because
-            // the actor was pinned meanwhile, all who have called go to where the pin says.
-            let is_kept = self.migrated.is_none() && !self.is_keeping_migrated;
-            let has_started = self.is_started && is_kept;
+            let has_started = self.is_serving();
             let is_full = running.len() >= self.limits.turns_max
                 || self.goodbyes.len() >= self.limits.actor_conns_max
                 || self.is_loaded();
@@ -301,6 +297,21 @@ impl Activation<'_> {
     /// Whether so much waits in the gate that one turn more could put so much into it that the actor would be ended.
     fn is_loaded(&self) -> bool {
         self.gate.bytes() > self.limits.outbox_bytes_max / 4
+    }
+
+    /// Whether the guest has started, and what that has migrated is kept.
+    ///
+    /// A migrated state is committed by itself, with what the start has changed and nothing else, so that it can be told
+    /// whether anything was changed since. Nobody is served before it is kept: if it is refused, because the actor was
+    /// pinned meanwhile, all who have called go to where the pin says.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.has_settled() && !self.is_keeping_migrated
+    }
+
+    /// Whether the guest has started, and what that has migrated is kept or being kept. Before, breaking down is not being
+    /// able to start.
+    pub(crate) fn has_settled(&self) -> bool {
+        self.is_started && self.migrated.is_none()
     }
 
     fn start(&self, state: Option<Bytes>, input: Option<Bytes>) -> Entry {

@@ -67,7 +67,7 @@ impl Activation<'_> {
         // Only the first counts, and there is one.
         _ = self.broken_by.set(crash.clone());
         match crash {
-            Crash::Killed(_) if self.is_started => End::Lost,
+            Crash::Killed(_) if self.has_settled() => End::Lost,
             Crash::Killed(_) => End::Failed(FailedStart {
                 error: ActorError::new(
                     codes::START_TIMED_OUT,
@@ -75,7 +75,7 @@ impl Activation<'_> {
                 ),
                 reason: Some(crash.to_string()),
             }),
-            _ if self.is_started => End::Crashed(crash.to_actor_error()),
+            _ if self.has_settled() => End::Crashed(crash.to_actor_error()),
             _ => End::Failed(FailedStart::by(crash)),
         }
     }

@@ -41,18 +41,23 @@ impl Activation<'_> {
             }
         }
         self.is_started = true;
-        let report = Report::Started;
-        self.revisions
-            .report(self.identity.id, self.active.revision_id, report);
-        if self.migrated.is_none() {
-            self.shared.set_started();
+        if self.is_serving() {
+            self.serves();
         }
-        self.turns.end_by(None);
         // Clients that went while the actor was not there.
         for id in self.conns.orphans() {
             self.leave(id);
         }
         ControlFlow::Continue(self.begin_run().into_iter().collect())
+    }
+
+    /// From now on there are calls to be let in.
+    pub(crate) fn serves(&self) {
+        let report = Report::Started;
+        self.revisions
+            .report(self.identity.id, self.active.revision_id, report);
+        self.shared.set_started();
+        self.turns.end_by(None);
     }
 
     /// Lets a call into the guest, if it can be carried out.

@@ -11,7 +11,7 @@ use greenroom_storage::{Commit, Error as StorageError, Kept};
 use tracing::warn;
 
 use crate::activate::unavailable;
-use crate::activation::{Activation, End, Running};
+use crate::activation::{Activation, End, FailedStart, Running};
 use crate::entry::Entry;
 use crate::handle::aborted;
 
@@ -42,9 +42,7 @@ impl Activation<'_> {
             Snapshot::Unchanged => None,
         };
         // A guest that has not changed a migrated state does not give it again.
-        let migrated = self.migrated.take();
-        let is_migrated = migrated.is_some();
-        let state = state.or(migrated);
+        let state = state.or_else(|| self.migrated.clone());
         let largest = conns.iter().map(|(_, state)| state.len()).max();
         let bytes = state
             .as_ref()
@@ -52,10 +50,16 @@ impl Activation<'_> {
             .max(largest.unwrap_or(0));
         if bytes > self.limits.state_bytes_max {
             let error = too_large(bytes, self.limits.state_bytes_max);
-            _ = self
-                .broken_by
-                .set(Crash::Contract(error.message.to_string()));
-            return ControlFlow::Break(End::Crashed(error));
+            let crash = Crash::Contract(error.message.to_string());
+            let end = match self.has_settled() {
+                true => End::Crashed(error),
+                false => End::Failed(FailedStart {
+                    error,
+                    reason: Some(crash.to_string()),
+                }),
+            };
+            _ = self.broken_by.set(crash);
+            return ControlFlow::Break(end);
         }
         for (id, state) in &conns {
             if let Some(opening) = self.opening.get_mut(id) {
@@ -64,6 +68,7 @@ impl Activation<'_> {
         }
         self.conns.set_states(conns);
         let entries = self.take_returned(guest, running)?;
+        let is_migrated = self.migrated.take().is_some();
         self.commit(state, is_migrated);
         ControlFlow::Continue(entries)
     }
@@ -123,7 +128,7 @@ impl Activation<'_> {
             Ok(kept) => {
                 self.head.0 += 1;
                 if std::mem::take(&mut self.is_keeping_migrated) {
-                    self.shared.set_started();
+                    self.serves();
                 }
                 self.data.committed(kept);
                 self.gate.end_commit();

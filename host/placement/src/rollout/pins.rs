@@ -95,9 +95,12 @@ impl Router {
         let revisions = revisions.map_err(storage_error)?;
         let opened = self.foundation.storage.peek(actor.row).await;
         let opened = opened.map_err(gone)?;
+        let is_kept = |id: &RevisionId| revisions.iter().any(|r| r.id == *id && r.is_kept);
         // Where it is just starting counts only if there is nothing else: it may turn out that it cannot.
         let starts_on = || Some(self.activations.get(id)?.placed()?.revision);
-        let stands_on = self.runs_on(id).or(opened.revision).or_else(starts_on);
+        let written_by = opened.revision;
+        let runs_on = self.runs_on(id).or(written_by.filter(is_kept));
+        let stands_on = runs_on.or_else(starts_on).or(written_by);
         let is_it = |record: &&RevisionRecord| match (revision, stands_on) {
             (Some(number), _) => record.number.0 == number,
             (None, Some(id)) => record.id == id,

@@ -260,7 +260,7 @@ fn standing(status: &Json, revision: u64, times: &str) -> Vec<String> {
     }
     if left > 0 {
         lines.push(format!(
-            "revision {revision} is deployed; {left} awake actors are still busy with the old code"
+            "revision {revision} is deployed; {left} awake actors have not started on it yet"
         ));
     } else if count(status, "onNewest") > 0 {
         lines.push(format!("revision {revision} answers after {times}"));
@@ -298,7 +298,7 @@ mod tests {
         let said = |status| standing(&status, 2, "1 s").join("|");
         assert_eq!(said(status(2, 0, 0, 3)), "revision 2 answers after 1 s");
         assert_eq!(said(status(2, 0, 0, 0)), "revision 2 is ready after 1 s");
-        assert!(said(status(2, 4, 0, 0)).contains("4 awake actors are still busy"));
+        assert!(said(status(2, 4, 0, 0)).contains("4 awake actors have not started"));
         let failed = said(status(2, 0, 3, 0));
         assert!(
             failed.contains("could not start on it") && failed.ends_with("|  no owner"),
