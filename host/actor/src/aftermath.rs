@@ -87,6 +87,10 @@ impl Activation<'_> {
             match commit.await {
                 Ok(kept) => {
                     self.head.0 += 1;
+                    if std::mem::take(&mut self.is_keeping_migrated) {
+                        // It had started, whatever came of it then.
+                        self.report_started();
+                    }
                     self.data.committed(kept);
                     self.gate.end_commit();
                 }

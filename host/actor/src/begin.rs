@@ -53,11 +53,15 @@ impl Activation<'_> {
 
     /// From now on there are calls to be let in.
     pub(crate) fn serves(&self) {
+        self.report_started();
+        self.shared.set_started();
+        self.turns.end_by(None);
+    }
+
+    pub(crate) fn report_started(&self) {
         let report = Report::Started;
         self.revisions
             .report(self.identity.id, self.active.revision_id, report);
-        self.shared.set_started();
-        self.turns.end_by(None);
     }
 
     /// Lets a call into the guest, if it can be carried out.

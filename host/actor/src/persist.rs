@@ -69,6 +69,10 @@ impl Activation<'_> {
         self.conns.set_states(conns);
         let entries = self.take_returned(guest, running)?;
         let is_migrated = self.migrated.take().is_some();
+        if is_migrated {
+            // The rest of the start is up to the store, and not the code's fault.
+            self.turns.end_by(None);
+        }
         self.commit(state, is_migrated);
         ControlFlow::Continue(entries)
     }
