@@ -49,8 +49,8 @@ pub struct CodeInfo {
 }
 
 impl Router {
-    /// Pins an actor to a revision of its component; by default, to the one that it has started on, or else the one that wrote its state. It goes
-    /// nowhere else until it is unpinned.
+    /// Pins an actor to a revision of its component; by default, to the one that it has started on, or else the one that
+    /// wrote its state. It goes nowhere else until it is unpinned.
     ///
     /// # Errors
     ///
